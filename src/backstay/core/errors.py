@@ -1,0 +1,229 @@
+"""Every error Backstay raises on purpose.
+
+    BackstayError
+    +-- UsageError, ConfigError, SecretError          the words or the file are wrong (exit 2)
+    +-- Incomplete, Declined, Interrupted             how a run may end short (3, 4, 130)
+    +-- StoreError                                    what a store may raise, and nothing else
+    |   +-- NotFound, AlreadyExists, Denied, Locked, Corrupt, Unavailable, StoreMissing
+    +-- LeaseHeld, LeaseLost                          one writer for each target (11)
+    +-- CannotDecrypt                                 no identity opens it (12)
+    +-- VerificationFailed                            what is stored is not what was promised (13)
+    +-- ObjectiveBreached                             status --check (14)
+    +-- ToolError                                     a program Backstay runs (missing, too old, failed)
+    +-- SourceError, DumpIncomplete                   the thing protected could not be read, or not wholly
+    +-- RestoreError                                  a restore stopped; says what is live
+    +-- CatalogError, NoSuchBackup, FormatTooNew      what the store says of its backups
+
+Class attributes are the contract: ``code`` (stable, documented in docs/reference/errors.md), ``exit_code`` (design: the
+table of exits) and ``retryable``. Instances carry ``hint`` (what is safe, what to do next) and ``context``. Only the
+command line turns them into text; no layer logs an error and goes on.
+"""
+
+from typing import Any, ClassVar
+
+
+class BackstayError(Exception):
+    """Something failed that Backstay can name."""
+
+    code: ClassVar[str] = "failed"
+    exit_code: ClassVar[int] = 1
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, hint: str = "", **context: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.context = context
+
+    def as_json(self) -> dict[str, Any]:
+        """The error as ``--json`` prints it: ``code``, ``exit_code``, ``message``, ``hint``, ``context``."""
+        return {
+            "code": self.code,
+            "exit_code": self.exit_code,
+            "message": self.message,
+            "hint": self.hint,
+            "context": self.context,
+        }
+
+
+class UsageError(BackstayError):
+    """The command line asks for something that cannot be."""
+
+    code = "usage"
+    exit_code = 2
+
+
+class ConfigError(BackstayError):
+    """The configuration cannot be read or is not valid."""
+
+    code = "config.invalid"
+    exit_code = 2
+
+
+class SecretError(ConfigError):
+    """A secret reference does not lead to a secret."""
+
+    code = "config.secret"
+
+
+class Incomplete(BackstayError):
+    """The run finished, but not all of it: some targets failed, or some things were left out."""
+
+    code = "incomplete"
+    exit_code = 3
+
+
+class Declined(BackstayError):
+    """The question was answered with no, or not at all."""
+
+    code = "declined"
+    exit_code = 4
+
+
+class Interrupted(BackstayError):
+    """Ctrl-C or SIGTERM; everything begun was undone or journalled."""
+
+    code = "interrupted"
+    exit_code = 130
+
+
+class StoreError(BackstayError):
+    """Base of all that a store may raise."""
+
+    code = "store.failed"
+
+
+class NotFound(StoreError):
+    """No object has this key."""
+
+    code = "store.not_found"
+
+
+class AlreadyExists(StoreError):
+    """A conditional put found the key taken (create), or changed (match)."""
+
+    code = "store.exists"
+
+
+class Denied(StoreError):
+    """The credentials do not allow it, or are wrong."""
+
+    code = "store.denied"
+    exit_code = 10
+
+
+class Locked(StoreError):
+    """Object lock or a bucket rule forbids the change until a date."""
+
+    code = "store.locked"
+
+
+class Corrupt(StoreError):
+    """The bytes that came are not the bytes that were stored: too short, or another checksum."""
+
+    code = "store.corrupt"
+    exit_code = 13
+
+
+class Unavailable(StoreError):
+    """The store did not answer, or said to try later; the one retryable store error."""
+
+    code = "store.unavailable"
+    exit_code = 10
+    retryable = True
+
+
+class StoreMissing(StoreError):
+    """The bucket or the folder itself is not there."""
+
+    code = "store.missing"
+    exit_code = 10
+
+
+class LeaseHeld(BackstayError):
+    """Another run is working on this target."""
+
+    code = "lease.held"
+    exit_code = 11
+
+
+class LeaseLost(BackstayError):
+    """This run no longer owns the target: it stalled past its lease and another took over. Nothing was committed."""
+
+    code = "lease.lost"
+    exit_code = 11
+
+
+class CannotDecrypt(BackstayError):
+    """An artifact is encrypted and no identity at hand opens it."""
+
+    code = "crypt.no_identity"
+    exit_code = 12
+
+
+class VerificationFailed(BackstayError):
+    """What is stored, or what a drill brought back, is not what the manifest promises."""
+
+    code = "verify.failed"
+    exit_code = 13
+
+
+class ObjectiveBreached(BackstayError):
+    """``status --check`` found a target late, failed or unproven beyond its objective."""
+
+    code = "objective.breached"
+    exit_code = 14
+
+
+class ToolError(BackstayError):
+    """A program that Backstay runs is missing, or ended with an error."""
+
+    code = "tool.failed"
+
+
+class ToolMissing(ToolError):
+    """A program that Backstay runs was not found."""
+
+    code = "tool.missing"
+
+
+class ToolTooOld(ToolError):
+    """A program is older than the server or the file it must handle."""
+
+    code = "tool.too_old"
+
+
+class SourceError(BackstayError):
+    """The thing to protect or to restore into cannot be reached, or refuses."""
+
+    code = "source.failed"
+
+
+class DumpIncomplete(SourceError):
+    """A dump ended before its end, or without something it must hold. Nothing was stored."""
+
+    code = "postgres.dump_incomplete"
+
+
+class RestoreError(BackstayError):
+    """A restore stopped. The message says whether live data was touched; it names the journal to resume from."""
+
+    code = "restore.failed"
+
+
+class CatalogError(BackstayError):
+    """The store's catalog holds something that is not what the format says."""
+
+    code = "catalog.invalid"
+
+
+class NoSuchBackup(CatalogError):
+    """No backup has this id, or more than one begins with it."""
+
+    code = "catalog.no_such_backup"
+
+
+class FormatTooNew(CatalogError):
+    """Written by a newer Backstay, with a format this one does not know."""
+
+    code = "catalog.too_new"

@@ -1,0 +1,1 @@
+"""The four tiers, all of one shape (``base.Tier``); none knows another."""

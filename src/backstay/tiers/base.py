@@ -1,0 +1,108 @@
+"""What a tier is: five verbs. A tier never sees a key, a bucket, a retention rule or a clock; a job never sees pg_dump."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from backstay.core.model import (
+    EMPTY,
+    Artifact,
+    Backup,
+    Finding,
+    Level,
+    Outcome,
+    Plan,
+    Progress,
+    Target,
+    TierKind,
+)
+
+
+class Sink(Protocol):
+    """Where a tier writes what it captures. The job behind it chooses keys, compression and encryption."""
+
+    def write(self, role: str, suffix: str, chunks: Iterable[bytes]) -> Artifact:
+        """Store a stream of plain bytes as one artifact.
+
+        ``role`` names it in the manifest (``dump``); ``suffix`` is the end of its file name before compression and
+        encryption add theirs (``.sql``). An error raised by ``chunks`` leaves nothing behind and comes out of here.
+        """
+
+
+class Source(Protocol):
+    """Where a tier reads a backup from: the plain bytes again, each one checked."""
+
+    def open(self, role: str) -> AbstractContextManager[Iterator[bytes]]:
+        """The plain bytes of one artifact, decrypted and decompressed as they come.
+
+        Raises ``Corrupt`` at the latest when the last chunk has been taken and size or sha256 differ from the
+        manifest, and as soon as there are more bytes than the manifest says; ``CannotDecrypt`` at the start.
+        """
+
+
+class Journal(Protocol):
+    """The steps of a restore as they finish, kept where a later run finds them."""
+
+    @property
+    def done(self) -> Mapping[str, Mapping[str, Any]]:
+        """Steps finished by this run or by the one it resumes, with the facts recorded for each."""
+
+    def record(self, step: str, **facts: Any) -> None:
+        """``step`` is finished. Durable when this returns."""
+
+
+@dataclass(frozen=True)
+class Captured:
+    """What a tier says of a backup it has just written; becomes the manifest.
+
+    In ``restore_by_hand`` the text ``{role}`` stands for the URL of that artifact, ``{role.file}`` for its file name.
+    """
+
+    point_in_time: datetime
+    tools: Mapping[str, str]
+    source: Mapping[str, Any]
+    contents: Mapping[str, Any]
+    artifacts: tuple[Artifact, ...]
+    omissions: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    restore_by_hand: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RestoreRequest:
+    """What a user asks of a restore. ``stamp`` names everything the restore creates; ``now`` is for ages in the plan.
+
+    ``options`` holds what only one tier understands, as plain JSON data (postgres: to, in_place, tables, schemas,
+    server, apps).
+    """
+
+    stamp: str
+    now: datetime
+    scratch: bool = False
+    options: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+
+
+class Tier(Protocol):
+    """One kind of thing that can be protected."""
+
+    kind: TierKind
+
+    def discover(self) -> Iterator[Target]:
+        """The targets that the configuration names."""
+
+    def backup(self, target: Target, sink: Sink, progress: Progress) -> Captured:
+        """Capture one target through ``sink``. Raises rather than returning less than everything, unless it says so
+        in ``omissions``."""
+
+    def verify(
+        self, backup: Backup, source: Source, depth: Level, progress: Progress
+    ) -> Iterator[Finding]:
+        """Check what is in the store against the manifest, to ``depth`` (STORED or READABLE)."""
+
+    def plan_restore(self, backup: Backup, request: RestoreRequest) -> Plan:
+        """What a restore would do, found out by reading only."""
+
+    def restore(self, plan: Plan, source: Source, journal: Journal, progress: Progress) -> Outcome:
+        """Do what ``plan`` says; steps in ``journal.done`` are not repeated where that is safe."""
