@@ -1,0 +1,1 @@
+"""The store as the catalog: manifests, intents, leases, proofs, foreign dumps."""

@@ -1,0 +1,1 @@
+"""``backstay.yaml``: the models that define every option, loading, secret references."""

@@ -1,0 +1,1 @@
+"""The one truth for command line, web, metrics and alerts."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: pg_dump out, psql back, everything counted on the way."""
