@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from types import MappingProxyType
 from typing import Any, Protocol
 
-EMPTY: Mapping[str, Any] = MappingProxyType({})
 STAMP = "%Y%m%d-%H%M%S"
 
 
@@ -82,9 +80,9 @@ class Backup:
     finished_at: datetime
     point_in_time: datetime | None
     artifacts: tuple[Artifact, ...] = ()
-    tools: Mapping[str, str] = EMPTY
-    source: Mapping[str, Any] = EMPTY
-    contents: Mapping[str, Any] = EMPTY
+    tools: Mapping[str, str] = field(default_factory=dict)
+    source: Mapping[str, Any] = field(default_factory=dict)
+    contents: Mapping[str, Any] = field(default_factory=dict)
     omissions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     restore_by_hand: tuple[str, ...] = ()
@@ -158,7 +156,7 @@ class Plan:
     title: str
     steps: tuple[Step, ...]
     notes: tuple[str, ...] = ()
-    details: Mapping[str, Any] = EMPTY
+    details: Mapping[str, Any] = field(default_factory=dict)
     confirm: str = ""  # what must be typed before it runs; empty when nothing live is changed
 
 
@@ -172,7 +170,7 @@ class Outcome:
     duration_seconds: float
     findings: tuple[Finding, ...] = ()
     phases: Mapping[str, float] = field(default_factory=dict)
-    facts: Mapping[str, Any] = EMPTY
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Progress(Protocol):

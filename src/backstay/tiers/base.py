@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from backstay.core.model import (
-    EMPTY,
     Artifact,
     Backup,
     Finding,
@@ -81,7 +80,7 @@ class RestoreRequest:
     stamp: str
     now: datetime
     scratch: bool = False
-    options: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Tier(Protocol):
