@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
+from types import MappingProxyType
 from typing import Any, Protocol
 
+EMPTY: Mapping[str, Any] = MappingProxyType({})  # a default for arguments
 STAMP = "%Y%m%d-%H%M%S"
 
 
@@ -113,7 +115,7 @@ class Proof:
     at: datetime
     duration_seconds: float
     findings: tuple["Finding", ...] = ()
-    phases: Mapping[str, float] = EMPTY  # seconds by phase: fetch, load, compare, ...
+    phases: Mapping[str, float] = field(default_factory=dict)  # seconds by phase: fetch, load, compare, ...
     kind: str = "verify"  # verify, restore or drill
 
 
