@@ -1,0 +1,35 @@
+"""Processes known only by their id, kept in a file that may be older than the process that has the id now."""
+
+import os
+import subprocess
+from pathlib import Path
+
+
+def alive(pid: int) -> bool:
+    """Whether a process has this id. A child of ours that has ended is reaped, and does not count."""
+    try:
+        if os.waitpid(pid, os.WNOHANG)[0] == pid:
+            return False
+    except ChildProcessError:
+        pass
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def mentions(pid: int, text: str) -> bool:
+    """Whether the command line of process ``pid`` holds ``text``; false when there is no such process."""
+    if not alive(pid):
+        return False
+    if Path("/proc/self/cmdline").exists():  # not every machine that has this has ps
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return text in b" ".join(words).decode(errors="replace")
+    command = ["ps", "-ww", "-o", "command=", "-p", str(pid)]
+    return text in subprocess.run(command, capture_output=True, text=True, check=False, timeout=30).stdout
