@@ -121,7 +121,8 @@ class _Writer:
     def _put(self, block: bytes | None) -> None:
         while not self.gone.is_set():
             try:
-                return self.blocks.put(block, timeout=0.5)
+                self.blocks.put(block, timeout=0.5)
+                return
             except queue.Full:
                 continue
         if block is not None:

@@ -103,5 +103,7 @@ def check_key(key: str) -> str:
         or len(key.encode("utf-8", "surrogateescape")) > MAX_KEY_BYTES
     )
     if bad:
-        raise UsageError(f"{key!r} cannot be the key of an object", hint="Nothing was read or written under it.")
+        raise UsageError(
+            f"{key!r} cannot be the key of an object", hint="Nothing was read or written under it."
+        )
     return key

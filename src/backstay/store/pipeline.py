@@ -6,9 +6,11 @@ of ``gzip -6``, at about the same ratio) and read by any gzip; zstd is RFC 8878;
 """
 
 import hashlib
+import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -152,7 +154,7 @@ def decompress(chunks: Iterable[bytes], kind: str, key: str) -> Iterator[bytes]:
                 out = machine.decompress(data, CHUNK_BYTES)
                 fresh = False
                 yield out
-                data = _rest(machine, data)
+                data = _rest(machine)
             while not machine.eof and not fresh and (out := _more(machine)):
                 yield out
     except errors as error:
@@ -167,8 +169,8 @@ def decompress(chunks: Iterable[bytes], kind: str, key: str) -> Iterator[bytes]:
         )
 
 
-def _rest(machine: Any, data: bytes) -> bytes:
-    """What of ``data`` the machine has not taken: the tail after max_length, or what follows a member's end."""
+def _rest(machine: Any) -> bytes:
+    """What of its input the machine has not taken: the tail after max_length, or what follows a member's end."""
     if machine.eof:
         return bytes(machine.unused_data)
     if hasattr(machine, "unconsumed_tail"):
@@ -206,16 +208,11 @@ def _codec_errors(kind: str) -> tuple[type[Exception], ...]:
 def _deflate() -> ModuleType:
     """ISA-L's drop-in for zlib, or zlib where there is no wheel of it."""
     try:
-        from isal import isal_zlib
+        return import_module("isal.isal_zlib")
     except ImportError:
         return zlib
-    return isal_zlib
 
 
 def _zstd() -> ModuleType:
     """``compression.zstd`` of Python 3.14, or its backport."""
-    try:
-        from compression import zstd
-    except ImportError:
-        from backports import zstd
-    return zstd
+    return import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")

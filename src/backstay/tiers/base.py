@@ -31,7 +31,11 @@ class Sink(Protocol):
 
 
 class Source(Protocol):
-    """Where a tier reads a backup from: the plain bytes again, each one checked."""
+    """Where a tier reads a backup from: its manifest, and the plain bytes again, each one checked."""
+
+    @property
+    def backup(self) -> Backup:
+        """The backup being read."""
 
     def open(self, role: str) -> AbstractContextManager[Iterator[bytes]]:
         """The plain bytes of one artifact, decrypted and decompressed as they come.
@@ -83,6 +87,15 @@ class RestoreRequest:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Leftover:
+    """Something a restore put aside: ``kind`` is ``before`` (the live data it replaced) or ``restore`` (unfinished)."""
+
+    name: str
+    kind: str
+    size_bytes: int
+
+
 class Tier(Protocol):
     """One kind of thing that can be protected."""
 
@@ -91,17 +104,33 @@ class Tier(Protocol):
     def discover(self) -> Iterator[Target]:
         """The targets that the configuration names."""
 
+    def preview(self, target: Target) -> Mapping[str, Any]:
+        """What a backup would find (version, sizes, counts), by reading only; raises what it would raise at its start.
+
+        The key ``title`` is the sentence to show for it; ``size_bytes`` and ``rows_estimated`` are there when known.
+        """
+
     def backup(self, target: Target, sink: Sink, progress: Progress) -> Captured:
         """Capture one target through ``sink``. Raises rather than returning less than everything, unless it says so
         in ``omissions``."""
 
-    def verify(
-        self, backup: Backup, source: Source, depth: Level, progress: Progress
-    ) -> Iterator[Finding]:
+    def verify(self, backup: Backup, source: Source, depth: Level, progress: Progress) -> Iterator[Finding]:
         """Check what is in the store against the manifest, to ``depth`` (STORED or READABLE)."""
 
     def plan_restore(self, backup: Backup, request: RestoreRequest) -> Plan:
         """What a restore would do, found out by reading only."""
 
     def restore(self, plan: Plan, source: Source, journal: Journal, progress: Progress) -> Outcome:
-        """Do what ``plan`` says; steps in ``journal.done`` are not repeated where that is safe."""
+        """Do what ``plan`` says; steps in ``journal.done`` are not repeated where that is safe.
+
+        A failure before live data is touched leaves it as it was and removes what was made beside it.
+        """
+
+    def undo(self, plan: Plan, journal: Journal, progress: Progress) -> Outcome:
+        """Put things back as they were before ``restore``, as far as ``journal.done`` says it came."""
+
+    def leftovers(self, target: Target) -> Iterator[Leftover]:
+        """What restores have set aside or left behind, with the space it holds."""
+
+    def remove_leftover(self, target: Target, name: str) -> None:
+        """Remove one of them, for good."""
