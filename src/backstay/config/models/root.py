@@ -1,0 +1,100 @@
+"""``Config``: the whole of ``backstay.yaml``, and the views of it that the program works with."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from backstay.config.models.cluster_tiers import Etcd, Objects, Volumes
+from backstay.config.models.common import Model, Name
+from backstay.config.models.postgres import DEFAULT_LEVELS, Database, DatabaseOptions, Postgres, expand
+from backstay.config.models.stores import Encryption, Store
+from backstay.config.models.watch import Alerts, Cost, Drills, External, Slo
+from backstay.config.resolved import ResolvedDatabase
+
+NOT_ACTED_ON = {
+    "etcd": "no snapshots are taken",
+    "volumes": "no volumes are backed up or watched",
+    "objects": "no Kubernetes objects are backed up",
+    "external": "nothing outside the cluster is watched",
+    "drills": "no drills are scheduled",
+    "alerts": "no alerts are sent",
+    "slo": "of these only `rpo` and `rto` are used, by `backstay status` and restore plans",
+    "cost": "no costs are computed",
+}
+
+
+def _timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, KeyError):  # unknown, not a relative path, or a folder of zones
+        raise ValueError(f"{value!r} is not a time zone: write UTC, or a name such as Europe/Berlin") from None
+    return value
+
+
+class Config(Model):
+    """Everything Backstay knows of a cluster."""
+
+    cluster: Name = Field(description="The cluster's name, in every manifest and report.", examples=["homelab"])
+    timezone: Annotated[str, AfterValidator(_timezone), WithJsonSchema({"type": "string", "title": "time zone"})] = (
+        Field(default="UTC", description="The time zone that schedules are meant in. Times are always shown in UTC.")
+    )
+    stores: Mapping[Name, Store] = Field(
+        description="Where artifacts live, by name. The first is used where none is named.", min_length=1
+    )
+    encryption: Encryption = Field(default_factory=Encryption, description="Encryption of artifacts.")
+    etcd: Etcd | None = Field(default=None, description="The state of the cluster.")
+    postgres: Postgres = Field(default_factory=Postgres, description="PostgreSQL databases.")
+    volumes: Volumes | None = Field(default=None, description="Persistent volumes.")
+    objects: Objects | None = Field(default=None, description="Kubernetes objects.")
+    external: External | None = Field(default=None, description="What is protected elsewhere.")
+    drills: Drills | None = Field(default=None, description="Proofs by restoring.")
+    alerts: Alerts | None = Field(default=None, description="Where alerts go.")
+    slo: Slo = Field(default_factory=Slo, description="Objectives.")
+    cost: Cost | None = Field(default=None, description="Limits on cost.")
+
+    @property
+    def default_store(self) -> str:
+        """The store used where none is named: the first."""
+        return next(iter(self.stores))
+
+    def postgres_databases(self) -> dict[str, ResolvedDatabase]:
+        """Every database with all defaults merged in, by its name and in the order of the file."""
+        return {name: self._resolved(name, database) for name, database in self.postgres.databases.items()}
+
+    def unacted(self) -> list[str]:
+        """A sentence for each section that is read and checked but not yet acted on by this version."""
+        return [
+            f"{section}: read and checked, but not yet acted on: {missing}"
+            for section, missing in NOT_ACTED_ON.items()
+            if section in self.model_fields_set
+        ]
+
+    def _resolved(self, name: str, database: Database) -> ResolvedDatabase:
+        merged = {key: merged_option(self.postgres, database, key) for key in DatabaseOptions.model_fields}
+        namespace = database.namespace or name
+        compression = merged.pop("compression")
+        rpo, rto = merged.pop("rpo") or self.slo.rpo, merged.pop("rto") or self.slo.rto
+        return ResolvedDatabase(
+            name=name,
+            namespace=namespace,
+            store=merged.pop("store") or self.default_store,
+            prefix=expand(merged.pop("prefix"), name=name, namespace=namespace),
+            host=expand(merged.pop("host"), name=name, namespace=namespace),
+            database=database.database or name,
+            schedule=database.schedule,
+            timezone=self.timezone,
+            apps=database.apps,
+            keep=merged.pop("keep").policy(),
+            compression=compression.algorithm,
+            level=compression.level or DEFAULT_LEVELS[compression.algorithm],
+            rpo=rpo,
+            rto=rto,
+            **merged,
+        )
+
+
+def merged_option(tier: Postgres, database: Database, key: str) -> Any:
+    """A database's own value where the file gives it one, else the tier's, which may be the default."""
+    return getattr(database if key in database.model_fields_set else tier, key)

@@ -1,0 +1,102 @@
+"""``external``, ``drills``, ``alerts``, ``slo`` and ``cost``: what is proven, watched and promised."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from backstay.config.models.common import Cron, Duration, Model, Positive, Secret, Size, Text, matching
+
+EMAIL = r"[^@\s]+@[^@\s]+"
+WITH_CREDENTIALS = re.compile(r"[a-z0-9+]+://[^/]*@", re.IGNORECASE)
+
+
+def _url(value: str) -> str:
+    if WITH_CREDENTIALS.match(value) and not value.startswith("ssh://git@"):
+        raise ValueError("must not hold credentials: remove what stands before the '@'")
+    return value
+
+
+Url = Annotated[Text, AfterValidator(_url), WithJsonSchema({"type": "string", "title": "URL"})]
+Email = Annotated[
+    str,
+    AfterValidator(matching(EMAIL, "is not an e-mail address")),
+    WithJsonSchema({"type": "string", "title": "e-mail address"}),
+]
+
+
+class Git(Model):
+    """Repositories kept by a hosting service."""
+
+    repositories: tuple[Url, ...] = Field(
+        default=(), description="Their URLs.", examples=[["https://github.com/example/homelab.git"]]
+    )
+
+
+class Terraform(Model):
+    """Terraform's state."""
+
+    state: Url | None = Field(
+        default=None, description="Where it is.", examples=["s3://my-terraform-state/cluster/terraform.tfstate"]
+    )
+
+
+class External(Model):
+    """What is protected elsewhere: watched, and part of the coverage map."""
+
+    git: Git | None = Field(default=None, description="Git repositories.")
+    terraform: Terraform | None = Field(default=None, description="Terraform state.")
+
+
+class Drills(Model):
+    """Restores into scratch that prove the backups."""
+
+    schedule: Cron | None = Field(default=None, description="When drills run.", examples=["0 6 * * 0"])
+    max_age: Duration | None = Field(
+        default=None, description="A proof older than this no longer counts.", examples=["30d"]
+    )
+
+
+class Slack(Model):
+    """A Slack channel."""
+
+    channel: Text = Field(description="Its name, in quotes because of the `#`.", examples=["#alerts"])
+    webhook: Secret = Field(description="Where messages are posted.", examples=["secret:monitoring/slack-webhook"])
+
+
+class Mail(Model):
+    """E-mail."""
+
+    to: tuple[Email, ...] = Field(description="Who gets it.", min_length=1, examples=[["backup-alerts@example.com"]])
+
+
+class Alerts(Model):
+    """Where alerts go."""
+
+    slack: Slack | None = Field(default=None, description="Slack.")
+    email: Mail | None = Field(default=None, description="E-mail.")
+
+
+class Slo(Model):
+    """Objectives: what is promised, and reported against."""
+
+    success_rate: Annotated[float, Field(strict=True, gt=0, le=100)] | None = Field(
+        default=None, description="Percent of runs that succeed.", examples=[99]
+    )
+    rpo: Duration | None = Field(default=None, description="The most that may be lost, as time.", examples=["24h"])
+    rto: Duration | None = Field(default=None, description="How long a restore may take.", examples=["30m"])
+    alert_latency: Duration | None = Field(
+        default=None, description="How soon a failure must be told.", examples=["5m"]
+    )
+
+
+class Cost(Model):
+    """Limits on what backups may cost."""
+
+    bucket_quota: Size | None = Field(default=None, description="The most a bucket should hold.", examples=["80GB"])
+    velero_backup_quota: Size | None = Field(
+        default=None, description="The most one Velero backup should hold.", examples=["400GB"]
+    )
+    requests_per_month: Positive | None = Field(
+        default=None, description="The most S3 requests in a month.", examples=[10000]
+    )

@@ -1,0 +1,41 @@
+"""What the rest of the program sees of a database: every default filled in, plain data, no pydantic."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from backstay.config.secrets import SecretRef
+from backstay.core.retention import KeepPolicy
+
+
+@dataclass(frozen=True)
+class ResolvedDatabase:
+    """One database with the tier's values and the defaults merged in.
+
+    ``None`` means there is no such value: no schedule, no password of ours, no folder of programs given. ``prefix``
+    has neither placeholders nor a slash at either end, and may be empty. ``compression`` is gzip or zstd.
+    """
+
+    name: str
+    namespace: str
+    store: str
+    prefix: str
+    schedule: str | None
+    timezone: str
+    keep: KeepPolicy
+    apps: tuple[str, ...]
+    host: str
+    port: int
+    user: str
+    password: SecretRef | None
+    database: str
+    sslmode: str
+    sslrootcert: str | None
+    connect_timeout: timedelta
+    lock_timeout: timedelta
+    format: str
+    compression: str
+    level: int
+    globals_passwords: bool
+    bin: str | None
+    rpo: timedelta | None
+    rto: timedelta | None
