@@ -1,0 +1,91 @@
+"""What ran: the configuration on each change, and the runs that failed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from backstay.catalog import keys, records
+from backstay.core.errors import BackstayError, NotFound
+from backstay.core.model import Target
+from backstay.store.base import Store
+
+KIND = "failure"
+MESSAGE_LIMIT = 2000  # characters
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that ended in an error: when it began, and what it said."""
+
+    target: Target
+    stamp: str
+    failed_at: datetime
+    code: str
+    message: str
+    hint: str = ""
+
+
+def record_config(store: Store, text: str, now: datetime) -> str | None:
+    """Keep the configuration as it ran, if it differs from the one kept last; returns its key.
+
+    ``text`` holds secrets only by reference. With it a bare machine can start from the store alone. Raises
+    ``AlreadyExists`` when another one was kept in the same second.
+    """
+    body = text.encode()
+    newest = max((info.key for info in store.list(keys.CONFIG)), default=None)
+    if newest is not None and records.holds(store, newest, body):
+        return None
+    key = keys.config_key(keys.stamp_of(now))
+    records.write(store, key, body, create=True)
+    return key
+
+
+def record_failure(store: Store, target: Target, stamp: str, error: BackstayError, now: datetime) -> Failure:
+    """Keep that the run of ``target`` begun at ``stamp`` failed. Only the error's own words are kept, shortened.
+
+    Written without a condition: a second failure of the same second replaces the first.
+    """
+    failure = Failure(target, stamp, now, error.code, error.message[:MESSAGE_LIMIT], error.hint[:MESSAGE_LIMIT])
+    fields = {
+        "id": f"{target}@{stamp}",
+        "state": "failed",
+        "failed_at": records.time_text(failure.failed_at),
+        "code": failure.code,
+        "message": failure.message,
+        "hint": failure.hint,
+    }
+    store.put(keys.failure_key(target, stamp), (records.encode(KIND, fields),))
+    return failure
+
+
+def failures(store: Store, target: Target, since: datetime | None = None) -> Iterator[Failure]:
+    """The failed runs of ``target`` begun since, oldest first. Raises ``CatalogError`` for a damaged record."""
+    for stamp in _stamps(store, target, keys.stamp_of(since) if since else ""):
+        key = keys.failure_key(target, stamp)
+        try:
+            found = records.decode(KIND, records.read_bytes(store, key), key)
+        except NotFound:
+            continue
+        yield Failure(
+            target,
+            stamp,
+            failed_at=found.time("failed_at"),
+            code=found.text("code", empty=True),
+            message=found.text("message", empty=True),
+            hint=found.text("hint", empty=True),
+        )
+
+
+def forget_failures(store: Store, target: Target, before: datetime) -> int:
+    """Remove the records of failed runs begun before; returns how many."""
+    limit = keys.stamp_of(before)
+    gone = [keys.failure_key(target, stamp) for stamp in _stamps(store, target) if stamp < limit]
+    store.delete(gone)
+    return len(gone)
+
+
+def _stamps(store: Store, target: Target, least: str = "") -> Iterator[str]:
+    for info in store.list(keys.target_prefix(keys.FAILURES, target)):
+        parsed = keys.parse_record(keys.FAILURES, info.key)
+        if parsed and parsed[0] == target and parsed[1] >= least:
+            yield parsed[1]

@@ -1,0 +1,100 @@
+"""Clean up after runs that were killed: finish the commit they had decided, or remove what they wrote.
+
+The fence that makes this safe beside a run that only stalled is in intent.py.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from backstay.catalog import intent, keys, manifest, records
+from backstay.catalog.intent import IntentRecord, IntentState
+from backstay.core.errors import AlreadyExists, CatalogError, NotFound
+from backstay.core.model import Target
+from backstay.store.base import Store
+
+TOMBSTONE_AGE = timedelta(days=1)
+
+
+class Swept(StrEnum):
+    """What became of an intent that its run left behind."""
+
+    FINISHED = "finished"  # its commit was decided: the manifest was written now
+    CLOSED = "closed"  # its backup was committed already
+    REMOVED = "removed"  # its artifacts were removed
+    REFUSED = "refused"  # it cannot be read; left as it is
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One intent cleaned up; ``problem`` says why it could not be."""
+
+    target: Target
+    stamp: str
+    result: Swept
+    keys: tuple[str, ...] = ()
+    problem: str = ""
+
+
+def sweep(store: Store, target: Target, stamp: str, now: datetime) -> Sweep | None:
+    """Finish or undo what another run left. ``None`` when there was nothing to do, or that run still goes on.
+
+    The caller holds the lease of ``target``, or knows that the run is older than any run can be.
+    """
+    try:
+        record, etag = intent.read(store, target, stamp)
+    except NotFound:
+        return None
+    except CatalogError as error:
+        return Sweep(target, stamp, Swept.REFUSED, problem=error.message)
+    if record.state is IntentState.COMMITTING:
+        return _finish(store, record)
+    if _committed(store, record):
+        store.delete((record.key,))
+        return Sweep(target, stamp, Swept.CLOSED)
+    return _undo(store, record, etag, now)
+
+
+def _finish(store: Store, record: IntentRecord) -> Sweep:
+    key = keys.manifest_key(record.target, record.stamp)
+    try:
+        body = manifest.encode(manifest.from_fields(records.Fields(record.manifest or {}, key)))
+        records.write(store, key, body, create=True)
+        result = Swept.FINISHED
+    except AlreadyExists:
+        result = Swept.CLOSED
+    except CatalogError as error:
+        return Sweep(record.target, record.stamp, Swept.REFUSED, problem=error.message)
+    store.delete((record.key,))
+    return Sweep(record.target, record.stamp, result)
+
+
+def _undo(store: Store, record: IntentRecord, etag: str, now: datetime) -> Sweep | None:
+    fresh = record.state is IntentState.OPEN
+    if fresh:
+        abandoned = replace(record, state=IntentState.ABANDONED, changed_at=now)
+        try:
+            records.write(store, record.key, abandoned.encode(), match=etag)
+        except AlreadyExists:
+            return None  # the run moved on, so it lives
+    store.delete(record.keys)
+    if not fresh and now - record.changed_at >= TOMBSTONE_AGE:
+        store.delete((record.key,))
+    return Sweep(record.target, record.stamp, Swept.REMOVED, record.keys) if fresh else None
+
+
+def _committed(store: Store, record: IntentRecord) -> bool:
+    try:
+        store.head(keys.manifest_key(record.target, record.stamp))
+    except NotFound:
+        return False
+    return True
+
+
+def stamps(store: Store, target: Target) -> Iterator[str]:
+    """The stamps of the intents of ``target``, oldest first."""
+    for info in store.list(keys.target_prefix(keys.INTENTS, target)):
+        parsed = keys.parse_record(keys.INTENTS, info.key)
+        if parsed and parsed[0] == target:
+            yield parsed[1]
