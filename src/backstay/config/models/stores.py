@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
-from backstay.config.models.common import Model, Positive, Prefix, Rate, Secret, Text, YesNo, check_prefix
+from backstay.config.models.common import Model, Positive, Rate, Secret, Text, YesNo, check_prefix
 from backstay.config.secrets import SecretRef
 
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
@@ -80,6 +80,14 @@ def _identity(value: SecretRef) -> SecretRef:
     return value
 
 
+def _key_prefix(value: str) -> str:
+    check_prefix(value.removesuffix("/"))
+    return value
+
+
+KeyPrefix = Annotated[
+    str, AfterValidator(_key_prefix), WithJsonSchema({"type": "string", "title": "beginning of keys"})
+]
 StoreUrl = Annotated[
     str, AfterValidator(check_store_url), WithJsonSchema({"type": "string", "title": "URL", "pattern": "^(s3|file)://"})
 ]
@@ -102,8 +110,10 @@ class ObjectLock(Model):
 class LifecycleRule(Model):
     """A rule the bucket itself applies; `backstay render terraform` writes it."""
 
-    prefix: Prefix = Field(
-        default="", description="The folder it is for, relative to the store's own.", examples=["velero/"]
+    prefix: KeyPrefix = Field(
+        default="",
+        description="What the keys it is for begin with, below the store's own folder.",
+        examples=["velero/"],
     )
     transition_after_days: Positive | None = Field(
         default=None, description="Move objects to `storage_class` after so many days.", examples=[90]
