@@ -1,4 +1,4 @@
-"""What a tier is: five verbs. A tier never sees a key, a bucket, a retention rule or a clock; a job never sees pg_dump."""
+"""What a tier is. It never sees a key, a bucket, a retention rule or a clock; a job never sees pg_dump."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager

@@ -1,0 +1,178 @@
+"""Loading a dump: psql in restricted mode, fed by a reader that counts what goes in and refuses what must not.
+
+psql runs the text it is given, and a dump comes from a store that someone else may write to. So it runs under
+``\\restrict`` with a token of our own (no command of psql's, no shell), the dump's own ``\\restrict`` pair is taken out,
+and statements that would leave the new database (``\\connect``, ``DROP DATABASE``) stop the load.
+"""
+
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from backstay.cluster.proc import Process
+from backstay.core.errors import RestoreError, ToolError
+from backstay.core.model import Progress
+from backstay.tiers.postgres.database import Database
+from backstay.tiers.postgres.dumptext import Contents, DumpReader, qualified, unquote
+from backstay.tiers.postgres.programs import find_psql
+
+# Safe on a server that serves others: only this session, only durability of its own commits until they are checked.
+SETTINGS = {
+    "synchronous_commit": "off",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "maintenance_work_mem": "256MB",
+}
+_LEAVES = (b"DROP DATABASE ", b"CREATE DATABASE ", b"ALTER DATABASE ", b"DROP ROLE ", b"DROP TABLESPACE ")
+_ROLE_WORDS = re.compile(rb'\b(OWNER TO|TO|FROM|FOR ROLE|AUTHORIZATION) ("(?:[^"]|"")*"|[a-z_][a-z0-9_$]*)')
+_INDEX_TABLE = re.compile(rb' ON (?:ONLY )?("(?:[^"]|"")*"|[^\s".(]+)\.("(?:[^"]|"")*"|[^\s".(]+)')
+_NOT_IN_A_COPY = {
+    "FK CONSTRAINT",
+    "INDEX ATTACH",
+    "MATERIALIZED VIEW DATA",
+    "TRIGGER",
+    "EVENT TRIGGER",
+    "RULE",
+    "POLICY",
+    "ROW SECURITY",
+    "PUBLICATION",
+    "PUBLICATION TABLE",
+    "PUBLICATION TABLES IN SCHEMA",
+    "SUBSCRIPTION",
+    "STATISTICS",
+}
+_COMMENTS_KEPT = ("TABLE ", "COLUMN ", "SCHEMA ", "TYPE ", "DOMAIN ", "FUNCTION ", "EXTENSION ", "SEQUENCE ")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which tables' rows to load; nothing chosen means all. Every table's definition comes, so that all types fit."""
+
+    tables: frozenset[str] = frozenset()
+    schemas: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.tables or self.schemas)
+
+    def has(self, schema: str, table: str) -> bool:
+        """The table's rows are wanted."""
+        return not self or schema in self.schemas or qualified(schema, table) in self.tables
+
+
+@dataclass
+class Rewrite:
+    """What is changed of a dump on its way into psql. ``roles`` maps names in the dump to names on this server."""
+
+    selection: Selection = field(default_factory=Selection)
+    roles: Mapping[str, str] = field(default_factory=dict)
+
+    def __call__(self, reader: DumpReader, piece: bytes) -> bytes:
+        """One piece, as it should be loaded; see ``dumptext.DumpReader``."""
+        if self.selection and not self._wanted(reader, piece):
+            return b""
+        if reader.in_copy or not reader.at_statement:
+            return piece
+        if piece.startswith(b"\\"):
+            return self._command(piece)
+        if piece.startswith(_LEAVES):
+            raise _outside(piece)
+        if self.roles and piece.startswith((b"ALTER ", b"GRANT ", b"REVOKE ", b"CREATE POLICY ")):
+            return _ROLE_WORDS.sub(self._mapped, piece)
+        return piece
+
+    def _command(self, piece: bytes) -> bytes:
+        if piece.startswith((b"\\restrict ", b"\\unrestrict ")):
+            return b""
+        raise _outside(piece)
+
+    def _mapped(self, match: re.Match[bytes]) -> bytes:
+        name = unquote(match[2])
+        if name not in self.roles:
+            return match[0]
+        return match[1] + b' "' + self.roles[name].replace('"', '""').encode() + b'"'
+
+    def _wanted(self, reader: DumpReader, piece: bytes) -> bool:
+        """Whether a piece belongs into a copy of the selected tables."""
+        entry = reader.entry
+        if entry is None:
+            return True
+        kind, name = entry.type, entry.name
+        if kind == "TABLE DATA":
+            return self.selection.has(entry.schema, name)
+        if kind in _NOT_IN_A_COPY or kind.startswith("BLOB"):
+            return False
+        if kind == "CONSTRAINT":
+            return any(self.selection.has(entry.schema, name[:cut]) for cut in _spaces(name))
+        if kind == "INDEX":
+            return self._index_wanted(reader, piece)
+        if kind == "COMMENT":
+            return name.startswith(_COMMENTS_KEPT)
+        return not (kind == "ACL" and name.startswith("LARGE OBJECT"))
+
+    def _index_wanted(self, reader: DumpReader, piece: bytes) -> bool:
+        if reader.at_statement and piece.startswith(b"CREATE "):
+            match = _INDEX_TABLE.search(piece)
+            self._keep_index = bool(match and self.selection.has(unquote(match[1]), unquote(match[2])))
+        return getattr(self, "_keep_index", False)
+
+
+def load(database: Database, dbname: str, chunks: Iterable[bytes], rewrite: Rewrite, progress: Progress) -> Contents:
+    """Load a plain dump into ``dbname`` and return what was in it.
+
+    Raises ``RestoreError`` with psql's own words when a statement fails, ``DumpIncomplete`` when the dump has no end,
+    and what ``chunks`` raises; in each case psql is stopped, and the half-loaded database is the caller's to drop.
+    """
+    program = find_psql(database.bin)
+    reader = DumpReader(rewrite)
+    token = secrets.token_hex(16)
+    argv = [program.path, "-X", "-q", "--no-password", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null"]
+    options = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
+    with (
+        database.connection.environment(dbname, PGOPTIONS=options) as (env, handles),
+        Process(argv, env=env, stdin=True, pass_fds=handles) as process,
+    ):
+        try:
+            process.feed(_fenced(reader.through(_metered(chunks, progress)), token))
+        except ToolError as error:
+            raise RestoreError(
+                f"{database.target}: the dump could not be loaded into {dbname}: {_first_error(process.tail)}",
+                hint="The live database was not touched.",
+                tail=process.tail,
+            ) from error
+    return reader.contents
+
+
+def _fenced(chunks: Iterable[bytes], token: str) -> Iterator[bytes]:
+    yield f"\\restrict {token}\n".encode()
+    yield from chunks
+    yield f"\n\\unrestrict {token}\n".encode()
+
+
+def _metered(chunks: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+        progress.advance(len(chunk))
+
+
+def _first_error(tail: list[str]) -> str:
+    """The first ERROR is the cause, later ones its consequences; ``psql:<stdin>:12: ERROR:  x`` becomes ``x (line 12)``."""
+    for line in tail:
+        if match := re.match(r"psql:<stdin>:(\d+): (?:ERROR|FATAL):\s+(.*)", line):
+            return f"{match[2]} (line {match[1]} of the dump)"
+    return " / ".join(tail[-3:]) or "psql ended without a word"
+
+
+def _outside(piece: bytes) -> RestoreError:
+    line = piece.decode("utf-8", "replace").strip()[:80]
+    return RestoreError(
+        f"the dump wants to reach beyond the database it is loaded into: {line}",
+        hint="It was made with --create or by pg_dumpall, or it was tampered with. Nothing live was touched. "
+        "Load it by hand where it can do no harm.",
+    )
+
+
+def _spaces(name: str) -> Iterator[int]:
+    """Where a constraint's header ``table constraint`` may be split."""
+    return (index for index, character in enumerate(name) if character == " ")

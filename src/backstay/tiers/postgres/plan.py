@@ -1,0 +1,253 @@
+"""What a restore would do, found out by reading only: steps, what would be lost, what is kept, whether it fits."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backstay.cluster.apps import Apps
+from backstay.core.errors import RestoreError, SourceError, UsageError
+from backstay.core.model import Backup, NoProgress, Plan, State, Step
+from backstay.core.units import format_age, format_count, format_size
+from backstay.tiers.base import RestoreRequest
+from backstay.tiers.postgres import compare, swap
+from backstay.tiers.postgres.database import Database
+from backstay.tiers.postgres.programs import find_psql
+
+if TYPE_CHECKING:
+    from psycopg import Connection as Session
+
+LOSS_TIMEOUT_SECONDS = 10  # counting what would be lost must not delay a restore
+HEADROOM = 1.15  # indexes are built with temporary files beside them
+SWAP, NEW, SIDE, IN_PLACE = "swap", "new", "side", "in_place"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What only this tier understands of a restore request."""
+
+    to: str | None = None
+    in_place: bool = False
+    tables: tuple[str, ...] = ()
+    schemas: tuple[str, ...] = ()
+    map_roles: Mapping[str, str] = field(default_factory=dict)
+    fresh_backup: str = ""  # the id of the fresh backup that in_place was given
+
+    @property
+    def mode(self) -> str:
+        """swap, new, side or in_place."""
+        if self.tables or self.schemas:
+            return SIDE
+        if self.to:
+            return NEW
+        return IN_PLACE if self.in_place else SWAP
+
+
+def plan_restore(database: Database, backup: Backup, request: RestoreRequest, apps: Apps) -> Plan:
+    """The plan for restoring ``backup`` into the server of ``database``.
+
+    Raises ``UsageError`` for options that exclude each other, ``SourceError`` when the server cannot take it, and
+    ``RestoreError`` when the disk cannot hold both copies.
+    """
+    options = Options(**request.options)
+    if options.in_place and (options.to or options.tables or options.schemas):
+        raise UsageError("--in-place replaces the live database; it goes with none of --to, --table, --schema")
+    find_psql(database.bin)
+    with database.connection.connect(database.maintenance) as session:
+        _check_server(session, database, backup)
+        _check_extensions(session, backup)
+        details = _details(session, database, backup, options, request.stamp)
+        steps = _steps(database, backup, details, apps)
+        notes = _notes(session, database, backup, details)
+    into = f" as {details['into']}" if options.mode in {NEW, SIDE} else ""
+    age = f"{format_age(backup.finished_at, request.now)} old" if backup.state is not State.FOREIGN else "foreign"
+    return Plan(
+        action="restore",
+        target=backup.target,
+        title=f"Restore {backup.id} ({age}) into {database.connection.where}{into}",
+        steps=steps,
+        notes=notes,
+        details=details,
+        confirm=str(backup.target) if details["mode"] in {SWAP, IN_PLACE} and details["live_exists"] else "",
+    )
+
+
+def _details(
+    session: "Session[tuple[Any, ...]]", database: Database, backup: Backup, options: Options, stamp: str
+) -> dict[str, Any]:
+    """The facts that running needs, as plain data that a journal can keep."""
+    mode, live = options.mode, database.dbname
+    into = {
+        SWAP: swap.derived_name(live, "restore", stamp),
+        NEW: options.to,
+        SIDE: options.to or swap.derived_name(live, "side", stamp),
+        IN_PLACE: live,
+    }[mode]
+    if mode in {NEW, SIDE} and swap.exists(session, str(into)):
+        raise UsageError(
+            f"database {into} exists at {database.connection.where}",
+            hint="Give another name with --to, or drop it first.",
+        )
+    listed = backup.contents.get("tables", {})
+    needed = [role for role in backup.contents.get("roles", ()) if role.get("user_made")]
+    present = {row[0] for row in session.execute("SELECT rolname FROM pg_roles")}
+    return {
+        "mode": mode,
+        "live": live,
+        "live_exists": swap.exists(session, live),
+        "into": into,
+        "kept": swap.derived_name(live, "before", stamp) if mode == SWAP else "",
+        "where": database.connection.where,
+        "tables": _selected(options.tables, options.schemas, listed),
+        "schemas": list(options.schemas),
+        "create_roles": [r["name"] for r in needed if r["name"] not in present and r["name"] not in options.map_roles],
+        "map_roles": dict(options.map_roles),
+        "apps": list(database.apps) if mode in {SWAP, IN_PLACE} else [],
+        "fresh_backup": options.fresh_backup,
+    }
+
+
+def _selected(tables: tuple[str, ...], schemas: tuple[str, ...], listed: Mapping[str, Any]) -> list[str]:
+    """The chosen tables with all their partitions; a name without a schema means public. Raises ``UsageError``."""
+    chosen = {name if "." in name else f"public.{name}" for name in tables}
+    if listed and (unknown := sorted(chosen - set(listed))):
+        raise UsageError(
+            f"the backup has no table {', '.join(unknown)}",
+            hint="`backstay show` lists the tables; write schema.table.",
+        )
+    if schemas and listed and not any(name.startswith(f"{schema}.") for schema in schemas for name in listed):
+        raise UsageError(f"the backup has no table in schema {', '.join(schemas)}")
+    chosen |= {name for name in listed for schema in schemas if name.startswith(f"{schema}.")}
+    while more := {n for n, entry in listed.items() if entry.get("partition_of") in chosen} - chosen:
+        chosen |= more
+    return sorted(chosen)
+
+
+def _check_server(session: "Session[tuple[Any, ...]]", database: Database, backup: Backup) -> None:
+    """A dump loads into its own major version or a newer one."""
+    recorded = str(backup.source.get("server_version", ""))
+    major = session.info.server_version // 10000
+    wanted = recorded.partition(".")[0]
+    if wanted.isdigit() and int(wanted) > major:
+        raise SourceError(
+            f"{backup.id} comes from PostgreSQL {recorded}, and {database.connection.where} runs {major}",
+            hint=f"Restore into PostgreSQL {wanted} or newer. Nothing was changed.",
+        )
+
+
+def _check_extensions(session: "Session[tuple[Any, ...]]", backup: Backup) -> None:
+    available = {row[0] for row in session.execute("SELECT name FROM pg_available_extensions")}
+    missing = [f"{n} {v}" for n, v in sorted(backup.contents.get("extensions", {}).items()) if n not in available]
+    if missing:
+        raise SourceError(
+            f"the server lacks extensions that {backup.id} needs: {', '.join(missing)}",
+            hint="Install their packages on the server (CREATE EXTENSION is done for you). Nothing was changed.",
+        )
+
+
+def _steps(database: Database, backup: Backup, details: Mapping[str, Any], apps: Apps) -> tuple[Step, ...]:
+    into, mode = details["into"], details["mode"]
+    dump = backup.artifact("dump")
+    size = format_size(dump.size_bytes) if dump else "?"
+    owner = backup.contents.get("database", {}).get("owner", "as in the dump")
+    rows = sum(
+        entry.get("rows", 0)
+        for name, entry in backup.contents.get("tables", {}).items()
+        if not details["tables"] or name in details["tables"]
+    )
+    what = f"{format_count(rows)} rows, {size}" if backup.contents.get("tables") else f"{size}, contents unknown"
+    stop = Step("stop", apps.check(database.namespace, details["apps"]), "downtime starts")
+    start = Step("start and wait", ", ".join(details["apps"]) or "nothing to start", "downtime ends")
+    build = [
+        *([Step("create roles", ", ".join(details["create_roles"]))] if details["create_roles"] else []),
+        Step("create" if mode == IN_PLACE else "create beside", f"database {into}, owner {owner}"),
+        Step("fetch and load", what, "size and sha256 checked, decrypted on the way"),
+        Step("compare", "rows per table, owner, objects, extensions, sequences, indexes"),
+    ]
+    if mode in {NEW, SIDE}:
+        return tuple(build)
+    if mode == IN_PLACE:
+        fresh = Step("back up what is there", f"a fresh backup of {details['live']}, read back and proven readable")
+        return (
+            fresh,
+            stop,
+            Step("drop", f"database {details['live']}", "from here on the data is only in the store"),
+            *build,
+            start,
+        )
+    renames = f"{details['live']} -> {details['kept']}, " if details["live_exists"] else ""
+    return (*build, stop, Step("swap", f"{renames}{into} -> {details['live']}"), start)
+
+
+def _notes(
+    session: "Session[tuple[Any, ...]]", database: Database, backup: Backup, details: Mapping[str, Any]
+) -> tuple[str, ...]:
+    notes = []
+    if details["mode"] in {SWAP, IN_PLACE}:
+        notes.append(_lost(database, backup, details))
+    if details["kept"] and details["live_exists"]:
+        notes.append(f"Kept: {details['kept']}, until `backstay restore-cleanup {backup.target}`.")
+    if details["mode"] == SIDE:
+        notes.append("A copy to look at and copy from: all tables are defined, only the chosen ones have rows; "
+                     "no foreign keys, triggers or policies.")  # fmt: skip
+    if details["create_roles"]:
+        notes.append("Roles made new have no password: set one before their programs log in.")
+    if backup.state is State.FOREIGN:
+        notes.append("Foreign dump: nothing is known of what it should hold; what was loaded is counted, not compared.")
+    notes.append(_disk(session, database, backup, details))
+    return tuple(notes)
+
+
+def _lost(database: Database, backup: Backup, details: Mapping[str, Any]) -> str:
+    """What the live database has that the backup has not, in rows, when that can be counted in time."""
+    at = f"{backup.point_in_time:%Y-%m-%d %H:%M:%S} UTC" if backup.point_in_time else "the dump"
+    words = f"Lost by this: everything written after {at}"
+    if not details["live_exists"]:
+        return f"{words}. There is no live database {details['live']} now."
+    expected = {n: e["rows"] for n, e in backup.contents.get("tables", {}).items() if "rows" in e}
+    try:
+        with database.connection.connect(details["live"]) as live:
+            live.execute(f"SET statement_timeout = {LOSS_TIMEOUT_SECONDS * 1000}")
+            found = compare.count_rows(live, list(expected), NoProgress())
+    except Exception as error:  # noqa: BLE001 - a damaged live database is a reason to restore, not to refuse
+        return f"{words} (the live database could not be counted: {str(error).strip().splitlines()[0]})."
+    changed = {name: found[name] - expected[name] for name in found if found[name] != expected[name]}
+    if not changed:
+        return f"{words} (the live database has as many rows in every table; contents may differ)."
+    more, fewer = sum(d for d in changed.values() if d > 0), -sum(d for d in changed.values() if d < 0)
+    parts = [f"{format_count(n)} rows {word}" for n, word in ((more, "more"), (fewer, "fewer")) if n]
+    return f"{words} (the live database has {' and '.join(parts)} in {len(changed)} tables)."
+
+
+def _disk(session: "Session[tuple[Any, ...]]", database: Database, backup: Backup, details: Mapping[str, Any]) -> str:
+    """Whether the server's disk holds the new copy; known only for a server on this machine. Raises ``RestoreError``."""
+    size = backup.contents.get("database", {}).get("size_bytes")
+    needed = int(size * HEADROOM) if isinstance(size, int) else None
+    need = f"needs about {format_size(needed)}" if needed else "needs an unknown amount"
+    free = _free_bytes(session, database)
+    if free is None:
+        return f"Disk: {need}; free space on {database.connection.where} cannot be seen from here."
+    if needed and details["mode"] != IN_PLACE and free < needed:
+        raise RestoreError(
+            f"the disk of {database.connection.where} cannot hold both copies: {need}, {format_size(free)} free",
+            hint="Make room, restore to another server (--server), or replace the live database with --in-place, "
+            "which takes and proves a fresh backup of it first. Nothing has been changed.",
+        )
+    return f"Disk: {need}, {format_size(free)} free."
+
+
+def _free_bytes(session: "Session[tuple[Any, ...]]", database: Database) -> int | None:
+    """Free bytes below the server's data directory, when the server runs on this machine and the role may know."""
+    import psycopg
+
+    local = database.connection.host in {"127.0.0.1", "::1", "localhost"} or database.connection.host.startswith("/")
+    try:
+        row = session.execute("SHOW data_directory").fetchone()
+        folder = Path(row[0]) if row else None
+        if not local or folder is None or not os.access(folder.parent, os.X_OK):
+            return None
+        return shutil.disk_usage(folder).free
+    except (psycopg.errors.InsufficientPrivilege, OSError):
+        return None

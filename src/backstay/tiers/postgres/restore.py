@@ -1,0 +1,252 @@
+"""A restore as its plan says: beside, compare, stop, swap, start; each step journalled when it is done.
+
+Live data is not touched before the comparison has passed. Until then every failure removes what was made and leaves
+everything as it was; after a kill the journal says where to go on from, and the server which names exist.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from backstay.cluster.apps import Apps
+from backstay.core.errors import BackstayError, RestoreError
+from backstay.core.model import Finding, Outcome, Plan, Progress, Severity
+from backstay.tiers.base import Journal, Source
+from backstay.tiers.postgres import compare, roles, swap
+from backstay.tiers.postgres.database import Database
+from backstay.tiers.postgres.load import Rewrite, Selection, load
+from backstay.tiers.postgres.plan import IN_PLACE, SIDE, SWAP
+
+if TYPE_CHECKING:
+    from psycopg import Connection as Session
+
+
+@dataclass
+class Restore:
+    """One run of a plan. ``clock`` gives seconds for phases; ``journal.done`` of an earlier run says what to skip."""
+
+    database: Database
+    plan: Plan
+    apps: Apps
+    journal: Journal
+    progress: Progress
+    clock: Callable[[], float] = time.monotonic
+    phases: dict[str, float] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+    def run(self, source: Source) -> Outcome:
+        """Do the steps. Raises ``RestoreError`` and what the steps raise; the message says what is live."""
+        if self._is_swapped():
+            self.journal.record("swap")
+        elif "compare" not in self.journal.done or self._mode == IN_PLACE or not self._beside_exists():
+            self._build(source)
+        if self._mode == SWAP:
+            self._swap()
+        if self._mode in {SWAP, IN_PLACE}:
+            self._start()
+        return Outcome(
+            target=self.plan.target,
+            ok=True,
+            message=self._summary(),
+            duration_seconds=sum(self.phases.values()),
+            findings=tuple(self.findings),
+            phases=self.phases,
+            facts={"database": self.plan.details["into" if self._mode != SWAP else "live"], "kept": self._kept},
+        )
+
+    def undo(self) -> Outcome:
+        """Back to before the restore: swapped names are swapped back, what was made beside is dropped."""
+        started = self.clock()
+        live, into, kept = (str(self.plan.details[key]) for key in ("live", "into", "kept"))
+        if self._mode == IN_PLACE and "drop" in self.journal.done:
+            raise RestoreError(
+                f"{live} was dropped for an in-place restore and cannot be put back by renaming",
+                hint=f"Go on with --resume, or restore the fresh backup {self.plan.details['fresh_backup']}.",
+            )
+        with self._maintenance() as session:
+            if self._is_swapped():
+                back = [(kept, live)] if swap.exists(session, kept) else []
+                swap.rename(session, [(live, into), *back])
+            if self._mode != IN_PLACE:
+                swap.drop(session, into)
+            swap.reopen(session, live)
+        self._start()
+        message = f"{self.plan.target} is as it was before the restore"
+        return Outcome(self.plan.target, ok=True, message=message, duration_seconds=self.clock() - started)
+
+    def _build(self, source: Source) -> None:
+        """Make the database beside (or in place), load it, compare it; on failure remove it again."""
+        if self._mode == IN_PLACE:
+            self._stop()
+            with self._phase("drop"), self._maintenance() as session:
+                swap.drop(session, self._into)
+        try:
+            with self._phase("create"):
+                self._create(source.backup.contents)
+            with self._phase("load", total_bytes=self._dump_bytes(source)):
+                counts = self._load(source)
+            with self._phase("compare"):
+                self._compare(source.backup.contents, counts)
+        except BaseException as error:
+            self._tidy()
+            if self._mode == IN_PLACE and isinstance(error, BackstayError):
+                error.hint = (
+                    f"The live database was dropped as planned and is not back yet. Fix the cause and run with --resume, or "
+                    f"restore the fresh backup {self.plan.details['fresh_backup']}."
+                )
+            raise
+
+    def _create(self, contents: Mapping[str, Any]) -> None:
+        """Missing roles, then an empty database with the recorded owner, encoding, locale and settings."""
+        import psycopg
+
+        known = {role["name"]: role for role in contents.get("roles", ())}
+        recorded = _mapped(contents.get("database", {}), self.plan.details["map_roles"])
+        with self._maintenance() as session:
+            try:
+                self._create_roles(session, [known[name] for name in self.plan.details["create_roles"]])
+                swap.drop(session, self._into)  # what a killed run left half-loaded
+                session.execute(roles.create_database(recorded, self._into, session.info.server_version))
+                for statement in roles.database_properties(recorded, self._into):
+                    session.execute(statement)
+            except psycopg.Error as error:
+                raise RestoreError(
+                    f"database {self._into} could not be made at {self.plan.details['where']}: {_first_line(error)}",
+                    hint="The role needs CREATEDB and membership in the owner, or be a superuser; and the server the "
+                    "locale and tablespace recorded. Nothing live was touched.",
+                ) from error
+
+    def _create_roles(self, session: "Session[tuple[Any, ...]]", missing: list[Mapping[str, Any]]) -> None:
+        from psycopg.sql import SQL, Identifier
+
+        for role in missing:
+            session.execute(roles.create_role(role))
+            for statement in roles.alter_settings(role.get("settings", ()), role=str(role["name"])):
+                session.execute(statement)
+        for role in missing:
+            for parent in role.get("member_of", ()):
+                session.execute(SQL("GRANT {} TO {}").format(Identifier(parent), Identifier(role["name"])))
+
+    def _load(self, source: Source) -> dict[str, int]:
+        """Load the dump; returns the rows it held by table. A foreign dump is only now known."""
+        details = self.plan.details
+        selection = Selection(frozenset(details["tables"]), frozenset(details["schemas"]))
+        rewrite = Rewrite(selection if self._mode == SIDE else Selection(), details["map_roles"])
+        with source.open("dump") as chunks:
+            contents = load(self.database, self._into, chunks, rewrite, self.progress)
+        with contextlib.closing(self.database.connection.connect(self._into)) as session:
+            session.execute("ANALYZE")
+        return contents.tables
+
+    def _compare(self, contents: Mapping[str, Any], counts: Mapping[str, int]) -> None:
+        """Against the manifest; against what the dump was seen to hold where there is no manifest."""
+        known = (
+            contents if contents.get("tables") else {"tables": {name: {"rows": rows} for name, rows in counts.items()}}
+        )
+        if "database" in known:
+            known = {**known, "database": _mapped(known["database"], self.plan.details["map_roles"])}
+        chosen = list(self.plan.details["tables"]) if self._mode == SIDE else None
+        with contextlib.closing(self.database.connection.connect(self._into)) as session:
+            self.findings += compare.compare(session, known, self.progress, tables=chosen)
+        wrong = [finding.message for finding in self.findings if finding.severity is Severity.ERROR]
+        if wrong:
+            raise RestoreError(
+                f"{self.plan.target}: what was restored is not what the backup holds: {'; '.join(wrong)}",
+                hint="The live database was not touched and the copy was removed. Try an older backup.",
+                findings=wrong,
+            )
+
+    def _stop(self) -> None:
+        if "stop" not in self.journal.done:
+            started = self.clock()
+            self.progress.phase("stop")
+            replicas = self.apps.stop(self.database.namespace, self.plan.details["apps"])
+            self.journal.record("stop", replicas=dict(replicas))
+            self.phases["stop"] = self.clock() - started
+
+    def _swap(self) -> None:
+        self._stop()
+        if "swap" in self.journal.done:
+            return
+        live = str(self.plan.details["live"])
+        with self._phase("swap"), self._maintenance() as session:
+            aside = [(live, self._kept)] if swap.exists(session, live) else []
+            try:
+                swap.rename(session, [*aside, (self._into, live)])
+            except RestoreError:
+                self._start()
+                raise
+
+    def _start(self) -> None:
+        replicas = self.journal.done.get("stop", {}).get("replicas", {})
+        with self._phase("start"):
+            self.apps.start(self.database.namespace, replicas)
+
+    def _is_swapped(self) -> bool:
+        """The names on the server say so: the kill may have come between the rename and the journal."""
+        if self._mode != SWAP or "compare" not in self.journal.done:
+            return False
+        with self._maintenance() as session:
+            return not swap.exists(session, self._into) and swap.exists(session, str(self.plan.details["live"]))
+
+    def _beside_exists(self) -> bool:
+        with self._maintenance() as session:
+            return swap.exists(session, self._into)
+
+    def _tidy(self) -> None:
+        """Drop what was made. When even that fails the first error is the one to tell; cleanup shows what is left."""
+        import psycopg
+
+        with contextlib.suppress(BackstayError, psycopg.Error), self._maintenance() as session:
+            swap.drop(session, self._into)
+
+    @contextlib.contextmanager
+    def _phase(self, name: str, total_bytes: int | None = None) -> Iterator[None]:
+        started = self.clock()
+        self.progress.phase(name, total_bytes=total_bytes)
+        yield
+        self.phases[name] = self.clock() - started
+        self.journal.record(name, seconds=round(self.phases[name], 3))
+
+    @contextlib.contextmanager
+    def _maintenance(self) -> "Iterator[Session[tuple[Any, ...]]]":
+        with contextlib.closing(self.database.connection.connect(self.database.maintenance)) as session:
+            yield session
+
+    @property
+    def _mode(self) -> str:
+        return str(self.plan.details["mode"])
+
+    @property
+    def _into(self) -> str:
+        return str(self.plan.details["into"])
+
+    @property
+    def _kept(self) -> str:
+        return str(self.plan.details["kept"]) if self.plan.details["live_exists"] else ""
+
+    def _dump_bytes(self, source: Source) -> int | None:
+        dump = source.backup.artifact("dump")
+        return dump.plain_size_bytes if dump and dump.plain_size_bytes > 0 else None
+
+    def _summary(self) -> str:
+        rows = next((finding.message for finding in self.findings if finding.code == "postgres.rows"), "")
+        kept = f"; the database that was live is kept as {self._kept}" if self._kept else ""
+        into = f"database {self._into}" if self._mode != SWAP else str(self.plan.details["live"])
+        return f"{self.plan.target} restored into {into}{f': {rows}' if rows else ''}{kept}"
+
+
+def _mapped(database: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """The recorded database with its roles renamed as the user asked."""
+    mapped = dict(database)
+    if database.get("owner") in names:
+        mapped["owner"] = names[database["owner"]]
+    for key in ("settings", "grants"):
+        mapped[key] = [{**entry, "role": names.get(entry["role"], entry["role"])} for entry in database.get(key, ())]
+    return mapped
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
