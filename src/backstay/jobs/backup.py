@@ -1,0 +1,126 @@
+"""Back up one target: lease, clean up after killed runs, intent, capture, commit; the manifest is written last."""
+
+import contextlib
+from dataclasses import dataclass
+from datetime import datetime
+
+from backstay.catalog import history
+from backstay.catalog.catalog import Catalog
+from backstay.catalog.intent import Intent
+from backstay.catalog.lease import Lease
+from backstay.core.errors import BackstayError, Interrupted, LeaseHeld
+from backstay.core.model import Artifact, Backup, Plan, Progress, State, Step, Target
+from backstay.core.units import format_stamp
+from backstay.jobs.context import Context, TargetSettings
+from backstay.jobs.transfer import StoreSink
+from backstay.store.base import Store
+from backstay.tiers.base import Captured
+
+
+def plan(context: Context, target: Target) -> Plan:
+    """What a backup of ``target`` would do; asks the source, so that what cannot work is known now."""
+    settings = context.of(target)
+    catalog = context.catalog(target)
+    found = context.tier(target).preview(target)
+    where = catalog.store.describe() + (f"{settings.prefix}/" if settings.prefix else "")
+    encoding = ", ".join(settings.encoding.names) or "as they are"
+    return Plan(
+        action="backup",
+        target=target,
+        title=str(found["title"]),
+        steps=(
+            Step("lease", f"become the one writer of {target}"),
+            Step("capture", f"stream into {where}", encoding),
+            Step("commit", f"write the manifest of {target}@<now>, last"),
+        ),
+        details={key: value for key, value in found.items() if key != "title"},
+    )
+
+
+def run(context: Context, plan: Plan, progress: Progress) -> Backup:
+    """Take the backup and return it, committed. Raises ``LeaseHeld``, and whatever the tier and the store raise;
+    then nothing of it is left but a note of the failure for ``status``."""
+    target = plan.target
+    catalog = context.catalog(target)
+    catalog.ensure_format()
+    with context.lease(catalog.store, target, "backup") as lease:
+        return run_held(context, target, lease, progress)
+
+
+def run_held(context: Context, target: Target, lease: Lease, progress: Progress) -> Backup:
+    """As ``run``, for a caller that holds the lease of the target already."""
+    catalog = context.catalog(target)
+    catalog.clean(target)
+    attempt = _Attempt(context, catalog, context.of(target), lease, context.now())
+    try:
+        return attempt.run(progress)
+    except BaseException as error:
+        attempt.give_up(error)
+        raise
+
+
+@dataclass
+class _Attempt:
+    """One run under the lease, from intent to manifest."""
+
+    context: Context
+    catalog: Catalog
+    settings: TargetSettings
+    lease: Lease
+    started_at: datetime
+    intent: Intent | None = None
+
+    def run(self, progress: Progress) -> Backup:
+        target = self.settings.target
+        self.intent = self.catalog.begin(target, format_stamp(self.started_at))
+        sink = StoreSink(self.catalog.store, self.settings, self.intent)
+        captured = self.context.tier(target).backup(target, sink, progress)
+        self.lease.check()
+        backup = self._manifest(captured)
+        self.catalog.commit(backup, self.intent)
+        return backup
+
+    def give_up(self, error: BaseException) -> None:
+        """Take back what was written and note why; what cannot be taken back now, the next run does."""
+        known = error if isinstance(error, BackstayError) else Interrupted("the run was interrupted")
+        with contextlib.suppress(BackstayError):
+            if self.intent is not None:
+                self.intent.withdraw()
+        if isinstance(known, LeaseHeld):
+            return
+        with contextlib.suppress(BackstayError):
+            stamp = format_stamp(self.started_at)
+            history.record_failure(self.catalog.store, self.settings.target, stamp, known, self.context.now())
+
+    def _manifest(self, captured: Captured) -> Backup:
+        return Backup(
+            target=self.settings.target,
+            stamp=format_stamp(self.started_at),
+            cluster=self.context.cluster,
+            state=State.PARTIAL if captured.omissions else State.COMPLETE,
+            started_at=self.started_at,
+            finished_at=self.context.now(),
+            point_in_time=captured.point_in_time,
+            artifacts=captured.artifacts,
+            tools={"backstay": self.context.version, **captured.tools},
+            source=captured.source,
+            contents=captured.contents,
+            omissions=captured.omissions,
+            warnings=captured.warnings,
+            restore_by_hand=by_hand(captured.restore_by_hand, captured.artifacts, self.catalog.store),
+            store=self.catalog.name,
+        )
+
+
+def by_hand(lines: tuple[str, ...], artifacts: tuple[Artifact, ...], store: Store) -> tuple[str, ...]:
+    """Put the URLs and file names of the artifacts where the tier left ``{role}`` and ``{role.file}``."""
+    places = {}
+    for artifact in artifacts:
+        places[f"{{{artifact.role}}}"] = store.describe() + artifact.key
+        places[f"{{{artifact.role}.file}}"] = artifact.key.rpartition("/")[2]
+    filled = []
+    for line in lines:
+        for place, text in places.items():
+            line = line.replace(place, text)  # noqa: PLW2901 - each place in turn
+        filled.append(line)
+    return tuple(filled)

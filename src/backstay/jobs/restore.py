@@ -1,0 +1,125 @@
+"""Restore: find, plan, then do exactly that under a lease and a journal; resume or roll back what a kill left.
+
+``Place`` says where bytes are read from and where lease, journal and proof are kept: the store of the backup, or,
+for a file at hand, its folder and a local state folder.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from backstay.catalog import journal as journals
+from backstay.catalog.journal import JournalState, RestoreJournal
+from backstay.catalog.lease import Lease
+from backstay.core.errors import RestoreError, VerificationFailed
+from backstay.core.model import Backup, Level, Outcome, Plan, Progress, Proof, State, Target
+from backstay.core.units import format_stamp
+from backstay.jobs import backup as backups
+from backstay.jobs import verify
+from backstay.jobs.context import Context
+from backstay.jobs.transfer import StoreSource
+from backstay.store.base import Store
+from backstay.tiers.base import RestoreRequest
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a backup is read (``artifacts``) and where its restore keeps lease and journal (``state``)."""
+
+    artifacts: Store
+    state: Store
+
+
+def place_of(context: Context, backup: Backup) -> Place:
+    """Both in the store that holds the backup."""
+    store = context.catalogs.holding(backup).store
+    return Place(store, store)
+
+
+def plan(context: Context, backup: Backup, options: dict[str, object]) -> Plan:
+    """What the restore would do; ``options`` are the tier's own. Read-only."""
+    now = context.now()
+    request = RestoreRequest(stamp=format_stamp(now), now=now, options=options)
+    made = context.tier(backup.target).plan_restore(backup, request)
+    return replace(made, details={**made.details, "stamp": request.stamp})
+
+
+def run(context: Context, plan: Plan, backup: Backup, place: Place, progress: Progress) -> Outcome:
+    """Do what the plan says. Raises ``LeaseHeld``, ``RestoreError`` and what the tier raises; the journal then says
+    how far it came, and ``resume`` or ``rollback`` take it from there."""
+    with context.lease(place.state, plan.target, "restore") as lease:
+        _refuse_unfinished(place, plan.target)
+        plan = _secure_live(context, plan, lease, progress)
+        journal = journals.create(
+            place.state, plan, str(plan.details["stamp"]), backup.id, run=lease.record.holder.owner, now=context.now
+        )
+        return _finish(context, plan, backup, place, journal, progress)
+
+
+def resume(context: Context, target: Target, place_for: Callable[[Plan, str], tuple[Backup, Place]], state: Store,
+           progress: Progress) -> Outcome:  # fmt: skip
+    """Go on with the newest unfinished restore of ``target``; ``place_for`` finds its backup again."""
+    with context.lease(state, target, "restore") as lease:
+        record = _newest_unfinished(state, target)
+        backup, place = place_for(record.plan, record.backup_id)
+        journal = journals.resume(state, target, record.stamp, run=lease.record.holder.owner, now=context.now)
+        return _finish(context, record.plan, backup, place, journal, progress)
+
+
+def rollback(context: Context, target: Target, state: Store, progress: Progress) -> Outcome:
+    """Undo the newest unfinished restore of ``target``: live is again what it was before."""
+    with context.lease(state, target, "restore") as lease:
+        record = _newest_unfinished(state, target)
+        journal = journals.resume(state, target, record.stamp, run=lease.record.holder.owner, now=context.now)
+        outcome = context.tier(target).undo(record.plan, journal, progress)
+        journal.close(JournalState.ROLLED_BACK, outcome.message)
+        return outcome
+
+
+def _finish(context: Context, plan: Plan, backup: Backup, place: Place, journal: RestoreJournal,
+            progress: Progress) -> Outcome:  # fmt: skip
+    encrypted = any("age" in artifact.encoding for artifact in backup.artifacts)
+    try:
+        source = StoreSource(place.artifacts, backup, tuple(context.identities()) if encrypted else ())
+        outcome = context.tier(plan.target).restore(plan, source, journal, progress)
+    except BaseException as error:
+        journal.close(JournalState.FAILED, str(error) or type(error).__name__)
+        raise
+    journal.close(JournalState.DONE, outcome.message)
+    if backup.state is not State.FOREIGN and backup.store and not plan.details.get("tables"):
+        catalog = context.catalogs.holding(backup)
+        at, seconds = context.now(), outcome.duration_seconds
+        proof = Proof(backup.id, Level.RESTORED, True, at, seconds, outcome.findings, outcome.phases, "restore")
+        verify.keep_proof(context, catalog, backup, proof)
+    return outcome
+
+
+def _secure_live(context: Context, plan: Plan, lease: Lease, progress: Progress) -> Plan:
+    """Before an in-place restore drops what is live: a fresh backup of it, read back to its last row."""
+    if plan.details.get("mode") != "in_place" or not plan.details.get("live_exists"):
+        return plan
+    fresh = backups.run_held(context, plan.target, lease, progress)
+    outcome = verify.run(context, fresh, Level.READABLE, progress)
+    if not outcome.ok:
+        raise VerificationFailed(
+            f"the fresh backup {fresh.id} of the live data did not verify, so the live data was not dropped",
+            hint="Run `backstay store check`. Nothing live was changed.",
+            findings=[finding.message for finding in outcome.findings],
+        )
+    return replace(plan, details={**plan.details, "fresh_backup": fresh.id})
+
+
+def _refuse_unfinished(place: Place, target: Target) -> None:
+    """A killed restore is finished or undone before another begins; one that failed tidied up after itself."""
+    for record in journals.unfinished(place.state, target):
+        if record.state is JournalState.OPEN or "stop" in record.steps:
+            raise RestoreError(
+                f"a restore of {target} begun {record.stamp} was cut short",
+                hint=f"`backstay restore {target} --resume` goes on with it, `--rollback` puts everything back.",
+            )
+
+
+def _newest_unfinished(state: Store, target: Target) -> journals.JournalRecord:
+    record = next(iter(journals.unfinished(state, target)), None)
+    if record is None:
+        raise RestoreError(f"there is no unfinished restore of {target}", hint="Nothing was changed.")
+    return record
