@@ -21,15 +21,20 @@ def alive(pid: int) -> bool:
     return True
 
 
-def mentions(pid: int, text: str) -> bool:
-    """Whether the command line of process ``pid`` holds ``text``; false when there is no such process."""
+def command_line(pid: int) -> str:
+    """The command line of process ``pid``; empty when there is no such process."""
     if not alive(pid):
-        return False
+        return ""
     if Path("/proc/self/cmdline").exists():  # not every machine that has this has ps
         try:
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except (FileNotFoundError, ProcessLookupError):
-            return False
-        return text in b" ".join(words).decode(errors="replace")
+            return ""
+        return b" ".join(words).decode(errors="replace")
     command = ["ps", "-ww", "-o", "command=", "-p", str(pid)]
-    return text in subprocess.run(command, capture_output=True, text=True, check=False, timeout=30).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30).stdout
+
+
+def mentions(pid: int, text: str) -> bool:
+    """Whether the command line of process ``pid`` holds ``text``: whether it is the one that was meant."""
+    return text in command_line(pid)

@@ -1,0 +1,161 @@
+"""The demo's world: one folder with a PostgreSQL server, an S3 server, their secrets and a ``backstay.yaml``.
+
+Nothing is written outside the folder, and nothing listens but on 127.0.0.1. The folder is the demo's own when it
+holds ``demo.json``; another one that is not empty is never touched.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from backstay.core.errors import UsageError
+from backstay.demo.data import SAMPLES
+from backstay.demo.postgres_programs import need_bin
+from backstay.demo.postgres_server import PostgresServer
+from backstay.demo.processes import alive, command_line, mentions
+from backstay.demo.seaweed import SOCKETS, SeaweedServer
+
+MARK = "demo.json"
+MAJOR = 18
+BUCKET = "demo-backups"
+STOP_SECONDS = 10.0
+SCHEDULES = ("0 3 * * *", "15 3 * * *", "30 3 * * *", "45 3 * * *")
+
+
+class World:
+    """The servers and files of one demo. ``claim`` first; ``stop`` and ``remove`` work on what an earlier run left."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+        self.config = self.folder / "backstay.yaml"
+        self.postgres = PostgresServer(need_bin(MAJOR), self.folder / "postgres")
+        self.s3 = SeaweedServer(self.folder / "s3")
+
+    def claim(self) -> None:
+        """Take the folder: new, empty, or left by a demo that no longer runs. Raises ``UsageError``."""
+        if self.folder.is_symlink() or (self.folder.exists() and not self.folder.is_dir()):
+            raise UsageError(f"{self.folder} is not a folder", hint="Give another with --folder. Nothing was changed.")
+        if self.folder.exists() and any(self.folder.iterdir()):
+            self._need_own("Give an empty or a new one with --folder.")
+            if self.running():
+                raise UsageError(
+                    f"a demo is running in {self.folder}", hint=f"Stop it first: backstay demo --stop{self._option()}"
+                )
+            self.remove()
+        self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self._write_mark()
+
+    def start(self) -> None:
+        """Start both servers. When one fails, ``stop`` ends the other."""
+        self.postgres.start()
+        self.s3.start()
+        self._write_mark()
+
+    def configure(self) -> str:
+        """Write ``backstay.yaml`` and the files its secrets are in; return its text."""
+        credentials = self.folder / "s3-credentials"
+        credentials.touch(mode=0o600)
+        credentials.write_text(f"AWS_ACCESS_KEY_ID={self.s3.access_key}\nAWS_SECRET_ACCESS_KEY={self.s3.secret_key}\n")
+        text = _configuration(self.postgres, self.s3, credentials)
+        self.config.write_text(text)
+        return text
+
+    def environment(self) -> Mapping[str, str]:
+        """The environment for ``backstay`` commands: this configuration, and a cache inside the folder."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "AWS_", "BACKSTAY_"))}
+        return {**kept, "BACKSTAY_CONFIG": str(self.config), "XDG_CACHE_HOME": str(self.folder / "cache")}
+
+    def running(self) -> bool:
+        """Whether a server of an earlier demo still runs here, or another demo is at work."""
+        demo = self._mark().get("demo_pid", 0)
+        return self.postgres.pid is not None or self._s3_pid() is not None or (demo != os.getpid() and _works(demo))
+
+    def stop(self) -> bool:
+        """End the servers, those of an earlier run too; whether there were any. Safe to call twice."""
+        s3_pid = self._s3_pid()
+        found = s3_pid is not None or self.postgres.pid is not None
+        self.postgres.stop()
+        self.s3.stop()
+        if s3_pid is not None:
+            _end_s3(s3_pid)
+        return found
+
+    def remove(self) -> None:
+        """Delete the folder. The servers must have ended. Raises ``UsageError`` for a folder not our own."""
+        if self.folder.exists():
+            self._need_own("Nothing was removed.")
+            shutil.rmtree(self.folder)
+
+    def _need_own(self, hint: str) -> None:
+        if not (self.folder / MARK).is_file():
+            raise UsageError(f"{self.folder} is not empty and not the demo's own", hint=hint)
+
+    def _option(self) -> str:
+        return "" if self.folder == Path.cwd() / ".demo" else f" --folder {self.folder}"
+
+    def _s3_pid(self) -> int | None:
+        pid = self._mark().get("s3_pid", 0)
+        return pid if pid and mentions(pid, str(self.s3.folder)) else None
+
+    def _mark(self) -> dict[str, int]:
+        try:
+            found = json.loads((self.folder / MARK).read_text())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return {name: value for name, value in found.items() if isinstance(value, int)}
+
+    def _write_mark(self) -> None:
+        mark = {"about": "a folder of `backstay demo`", "demo_pid": os.getpid(), "s3_pid": self.s3.pid or 0}
+        (self.folder / MARK).write_text(json.dumps(mark) + "\n")
+
+
+def _works(demo_pid: int) -> bool:
+    """Whether that id is still a Python program, as the demo is."""
+    return bool(demo_pid) and mentions(demo_pid, Path(sys.executable).name)
+
+
+def _end_s3(pid: int) -> None:
+    """End an S3 server that another process started, and remove the sockets that it leaves in /tmp."""
+    ports = re.findall(r"\.(?:port|grpc)=(\d+)", command_line(pid))
+    for force in (signal.SIGTERM, signal.SIGKILL):
+        if not alive(pid):
+            break
+        os.killpg(pid, force)
+        deadline = time.monotonic() + (1 if force == signal.SIGTERM else STOP_SECONDS)
+        while alive(pid) and time.monotonic() < deadline:
+            time.sleep(0.02)
+    for port in ports:
+        for path in SOCKETS.glob(f"seaweedfs-*-{port}.sock"):
+            path.unlink(missing_ok=True)
+
+
+def _configuration(postgres: PostgresServer, s3: SeaweedServer, credentials: Path) -> str:
+    databases = "".join(
+        f'    {kind + ":":9} {{schedule: "{schedule}"}}   # {SAMPLES[kind].about}\n'
+        for kind, schedule in zip(SAMPLES, SCHEDULES, strict=True)
+    )
+    return f"""\
+cluster: demo
+timezone: UTC
+
+stores:
+  main:
+    url: s3://{BUCKET}
+    endpoint: {s3.endpoint_url}
+    credentials: file:{credentials}
+
+postgres:
+  host: {postgres.host}
+  port: {postgres.port}
+  user: {postgres.superuser}
+  password: file:{postgres.password_file}
+  bin: {postgres.bin_dir}
+  keep: {{daily: 7, weekly: 4}}
+  databases:
+{databases}"""
