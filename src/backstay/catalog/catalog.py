@@ -15,6 +15,7 @@ from backstay.catalog.proofs import Proofs
 from backstay.catalog.sweep import Sweep
 from backstay.core.errors import CatalogError, ConfigError, NoSuchBackup, NotFound
 from backstay.core.model import Backup, Target, TierKind
+from backstay.core.units import exact_time, format_stamp
 from backstay.store.base import ObjectInfo, Store
 
 NO_FOREIGN: Mapping[Target, Naming] = MappingProxyType({})
@@ -52,7 +53,7 @@ class Catalog:
 
         Raises ``ConfigError`` when it belongs to another cluster, ``FormatTooNew``, ``CatalogError``.
         """
-        fields = {"cluster": self.cluster, "created_at": records.time_text(self._now())}
+        fields = {"cluster": self.cluster, "created_at": exact_time(self._now())}
         try:
             found = records.read(self.store, "store", keys.FORMAT).fields
         except NotFound:
@@ -89,7 +90,7 @@ class Catalog:
 
         The caller holds the lease of ``target``, or says an age that no run reaches.
         """
-        limit = keys.stamp_of(self._now() - older_than)
+        limit = format_stamp(self._now() - older_than)
         stamps = [stamp for stamp in sweep.stamps(self.store, target) if stamp <= limit]
         swept = (sweep.sweep(self.store, target, stamp, self._now()) for stamp in stamps)
         return [done for done in swept if done is not None]
@@ -203,8 +204,8 @@ class _Period:
     """The stamps from one moment to another, both with all of their second; ``None`` is no bound."""
 
     def __init__(self, since: datetime | None, until: datetime | None) -> None:
-        self._since = keys.stamp_of(since) if since else ""
-        self._until = keys.stamp_of(until) if until else "~"  # above every digit
+        self._since = format_stamp(since) if since else ""
+        self._until = format_stamp(until) if until else "~"  # above every digit
 
     def __contains__(self, stamp: str) -> bool:
         return self._since <= stamp <= self._until

@@ -7,6 +7,7 @@ from datetime import datetime
 from backstay.catalog import keys, records
 from backstay.core.errors import BackstayError, NotFound
 from backstay.core.model import Target
+from backstay.core.units import exact_time, format_stamp
 from backstay.store.base import Store
 
 KIND = "failure"
@@ -35,7 +36,7 @@ def record_config(store: Store, text: str, now: datetime) -> str | None:
     newest = max((info.key for info in store.list(keys.CONFIG)), default=None)
     if newest is not None and records.holds(store, newest, body):
         return None
-    key = keys.config_key(keys.stamp_of(now))
+    key = keys.config_key(format_stamp(now))
     records.write(store, key, body, create=True)
     return key
 
@@ -49,7 +50,7 @@ def record_failure(store: Store, target: Target, stamp: str, error: BackstayErro
     fields = {
         "id": f"{target}@{stamp}",
         "state": "failed",
-        "failed_at": records.time_text(failure.failed_at),
+        "failed_at": exact_time(failure.failed_at),
         "code": failure.code,
         "message": failure.message,
         "hint": failure.hint,
@@ -60,7 +61,7 @@ def record_failure(store: Store, target: Target, stamp: str, error: BackstayErro
 
 def failures(store: Store, target: Target, since: datetime | None = None) -> Iterator[Failure]:
     """The failed runs of ``target`` begun since, oldest first. Raises ``CatalogError`` for a damaged record."""
-    for stamp in _stamps(store, target, keys.stamp_of(since) if since else ""):
+    for stamp in _stamps(store, target, format_stamp(since) if since else ""):
         key = keys.failure_key(target, stamp)
         try:
             found = records.decode(KIND, records.read_bytes(store, key), key)
@@ -78,7 +79,7 @@ def failures(store: Store, target: Target, since: datetime | None = None) -> Ite
 
 def forget_failures(store: Store, target: Target, before: datetime) -> int:
     """Remove the records of failed runs begun before; returns how many."""
-    limit = keys.stamp_of(before)
+    limit = format_stamp(before)
     gone = [keys.failure_key(target, stamp) for stamp in _stamps(store, target) if stamp < limit]
     store.delete(gone)
     return len(gone)

@@ -18,6 +18,7 @@ from typing import Any
 from backstay.catalog import keys, manifest, records
 from backstay.core.errors import AlreadyExists, CatalogError, LeaseLost, NotFound
 from backstay.core.model import Backup, Target
+from backstay.core.units import exact_time
 from backstay.store.base import Store
 
 KIND = "intent"
@@ -55,8 +56,8 @@ class IntentRecord:
             "id": f"{self.target}@{self.stamp}",
             "run": self.run,
             "state": self.state.value,
-            "begun_at": records.time_text(self.begun_at),
-            "changed_at": records.time_text(self.changed_at),
+            "begun_at": exact_time(self.begun_at),
+            "changed_at": exact_time(self.changed_at),
             "keys": self.keys,
         }
         return records.encode(KIND, fields if self.manifest is None else {**fields, "manifest": self.manifest})

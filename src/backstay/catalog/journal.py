@@ -12,6 +12,7 @@ from typing import Any
 from backstay.catalog import keys, records
 from backstay.core.errors import AlreadyExists, NotFound, RestoreError
 from backstay.core.model import Plan, Step, Target, TierKind
+from backstay.core.units import exact_time
 from backstay.store.base import Store
 
 KIND = "restore"
@@ -55,17 +56,15 @@ class JournalRecord:
 
     def encode(self) -> bytes:
         """As stored."""
-        steps = [
-            {"name": name, "at": records.time_text(step.at), "facts": step.facts} for name, step in self.steps.items()
-        ]
+        steps = [{"name": name, "at": exact_time(step.at), "facts": step.facts} for name, step in self.steps.items()]
         fields = {
             "id": f"{self.plan.target}@{self.stamp}",
             "backup": self.backup_id,
             "run": self.run,
             "state": self.state.value,
             "message": self.message,
-            "begun_at": records.time_text(self.begun_at),
-            "changed_at": records.time_text(self.changed_at),
+            "begun_at": exact_time(self.begun_at),
+            "changed_at": exact_time(self.changed_at),
             "done": steps,
             "plan": plan_fields(self.plan),
         }

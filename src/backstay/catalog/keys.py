@@ -6,10 +6,11 @@ readers pass over them, so that a later version may put other things beside them
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 
 from backstay.core.errors import UsageError
-from backstay.core.model import STAMP, Target, TierKind
+from backstay.core.model import Target, TierKind
+from backstay.core.units import parse_stamp
 from backstay.store.base import check_key
 
 OWN = "backstay/"  # nothing of a backup itself may be here
@@ -22,9 +23,9 @@ LEASES = ROOT + "leases/"
 INTENTS = ROOT + "intents/"
 FAILURES = ROOT + "failures/"
 CONFIG = ROOT + "config/"
+YEARS = range(1970, 9000)  # what a time in a store may say, so that arithmetic with it cannot overflow
 
 _TIERS = {tier.value: tier for tier in TierKind}
-_STAMP = re.compile(r"[0-9]{8}-[0-9]{6}", re.ASCII)
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}", re.ASCII)
 _PROOF = re.compile(r"([0-9]{8}-[0-9]{6})-([a-z]{1,20})", re.ASCII)
 
@@ -41,11 +42,6 @@ def check_target(target: Target) -> Target:
             "only a volume's name may have one '/'.",
         )
     return target
-
-
-def stamp_of(moment: datetime) -> str:
-    """The stamp of an aware datetime."""
-    return moment.astimezone(UTC).strftime(STAMP)
 
 
 def moment_of(stamp: str) -> datetime:
@@ -153,9 +149,8 @@ def _is_name(tier: TierKind, name: str) -> bool:
 
 
 def _moment(stamp: str) -> datetime | None:
-    if not _STAMP.fullmatch(stamp):
-        return None
     try:
-        return datetime.strptime(stamp, STAMP).replace(tzinfo=UTC)
+        moment = parse_stamp(stamp)
     except ValueError:
         return None
+    return moment if moment.year in YEARS else None

@@ -18,6 +18,7 @@ from typing import Self
 from backstay.catalog import keys, records
 from backstay.core.errors import AlreadyExists, BackstayError, LeaseHeld, LeaseLost, NotFound
 from backstay.core.model import Target
+from backstay.core.units import exact_time
 from backstay.store.base import Store
 
 KIND = "lease"
@@ -51,8 +52,8 @@ class LeaseRecord:
             "state": "released" if self.released else "held",
             "owner": self.holder.owner,
             "generation": self.generation,
-            "acquired_at": records.time_text(self.acquired_at),
-            "expires_at": records.time_text(self.expires_at),
+            "acquired_at": exact_time(self.acquired_at),
+            "expires_at": exact_time(self.expires_at),
             "host": self.holder.host,
             "pid": self.holder.pid,
             "purpose": self.holder.purpose,
@@ -215,9 +216,9 @@ def _held(target: Target, record: LeaseRecord | None) -> LeaseHeld:
     holder = record.holder
     return LeaseHeld(
         f"{holder.purpose or 'another run'} on {holder.host} (pid {holder.pid}) is working on {target} "
-        f"since {records.time_text(record.acquired_at)}",
+        f"since {exact_time(record.acquired_at)}",
         hint="Nothing was done. If that run is dead, its lease ends at "
-        f"{records.time_text(record.expires_at)} and the next run takes over and cleans up.",
+        f"{exact_time(record.expires_at)} and the next run takes over and cleans up.",
         owner=holder.owner,
         generation=record.generation,
     )

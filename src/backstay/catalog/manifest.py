@@ -10,6 +10,7 @@ from typing import Any
 from backstay.catalog import keys, records
 from backstay.core.errors import CatalogError
 from backstay.core.model import Artifact, Backup, State
+from backstay.core.units import exact_time
 
 KIND = "backup"
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -35,9 +36,9 @@ def fields(backup: Backup) -> dict[str, Any]:
         "id": backup.id,
         "cluster": backup.cluster,
         "state": backup.state.value,
-        "started_at": records.time_text(backup.started_at),
-        "finished_at": records.time_text(backup.finished_at),
-        "point_in_time": records.time_text(point) if point else None,
+        "started_at": exact_time(backup.started_at),
+        "finished_at": exact_time(backup.finished_at),
+        "point_in_time": exact_time(point) if point else None,
         "tools": backup.tools,
         "source": backup.source,
         "artifacts": [_artifact_fields(artifact) for artifact in backup.artifacts],

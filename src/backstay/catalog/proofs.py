@@ -7,6 +7,7 @@ from backstay.catalog import keys, records
 from backstay.catalog.cache import Cache
 from backstay.catalog.fetch import Problem, fetch
 from backstay.core.model import Finding, Level, Proof, Severity, Target
+from backstay.core.units import exact_time
 from backstay.store.base import ObjectInfo, Store
 
 KIND = "proof"
@@ -82,7 +83,7 @@ def encode(proof: Proof) -> bytes:
         "kind": proof.kind,
         "level": proof.level.word,
         "ok": proof.ok,
-        "at": records.time_text(proof.at),
+        "at": exact_time(proof.at),
         "duration_seconds": proof.duration_seconds,
         "phases": proof.phases,
         "findings": [

@@ -4,19 +4,19 @@ Everything in a store may be damaged or hostile, so each record is read up to a 
 """
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NoReturn
 
+from backstay.catalog.keys import YEARS
 from backstay.core.errors import AlreadyExists, CatalogError, FormatTooNew, NotFound
+from backstay.core.units import parse_time
 from backstay.store.base import Store
 
 VERSION = 1
 RECORD_LIMIT = 16 * 1024 * 1024  # bytes; a manifest, or an intent that carries one
 TEXT_LIMIT = 64 * 1024  # characters of one text field
-_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?Z", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,11 @@ class Fields:
         return value
 
     def time(self, name: str) -> datetime:
-        """A time in UTC, as ``time_text`` writes it."""
+        """A time in UTC, written as RFC 3339."""
         value = self.data.get(name)
-        moment = _time(value) if isinstance(value, str) and _TIME.fullmatch(value) else None
-        if moment is None:
-            self.fail(name, "is not a time in UTC such as 2026-02-11T15:43:44Z")
+        moment = _time(value) if isinstance(value, str) else None
+        if moment is None or moment.year not in YEARS:
+            self.fail(name, "is not a time such as 2026-02-11T15:43:44Z")
         return moment
 
     def time_or_none(self, name: str) -> datetime | None:
@@ -110,11 +110,6 @@ class Fields:
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             self.fail(name, "is not a list of JSON objects")
         return [Fields(item, self.key, f"{self.where}{name}[{at}].") for at, item in enumerate(value)]
-
-
-def time_text(moment: datetime) -> str:
-    """RFC 3339 in UTC with a ``Z``; microseconds only where there are any."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def encode(kind: str, fields: Mapping[str, Any]) -> bytes:
@@ -222,8 +217,8 @@ def _check_by_head(store: Store, key: str, match: str | None) -> None:
 
 def _time(text: str) -> datetime | None:
     try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError:  # a thirteenth month
+        return parse_time(text)
+    except ValueError:
         return None
 
 
