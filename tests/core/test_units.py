@@ -154,6 +154,9 @@ def test_durations_are_written_for_people(seconds, text):
     ("duration", "text"),
     [
         (timedelta(hours=720), "30d"),
+        (timedelta(hours=24), "24h"),
+        (timedelta(hours=47), "47h"),
+        (timedelta(hours=49), "2d1h"),
         (timedelta(minutes=90), "1h30m"),
         (timedelta(0), "0s"),
         (timedelta(seconds=60), "1m"),

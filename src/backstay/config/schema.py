@@ -55,10 +55,8 @@ def at(path: Sequence[str | int]) -> dict[str, Any] | None:
     """The node for a place in the file: keys, and numbers within lists; ``None`` where the schema has none."""
     node = resolve(json_schema())
     for part in path:
-        if isinstance(part, int):
-            inner = node.get("items")
-        else:
-            inner = node.get("properties", {}).get(part) or named(node)
+        below = node.get("items") if isinstance(part, int) else node.get("properties", {}).get(part)
+        inner = below or named(node)
         if not isinstance(inner, dict):
             return None
         node = resolve(inner)

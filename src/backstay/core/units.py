@@ -1,8 +1,8 @@
 """Sizes, durations, times, counts and ages: one way to read each, one way to write each.
 
 Two forms are written. The *people* form (``38.2 MB``, ``3 m 10 s``, ``5 h ago``) is rounded, for the eye; the
-*exact* form (``80GB``, ``1h30m``, ``2026-11-23T03:00:04Z``) reads back to the very same value, for files. What
-cannot be read raises ``ValueError`` with a sentence that can be shown as it is; callers add where it stood.
+*exact* form (``80GB``, ``1h30m``, ``2026-11-23T03:00:04Z``) reads back to the very same value, for files.
+What cannot be read raises ``ValueError`` with a sentence that can be shown as it is; callers add where it stood.
 """
 
 import re
@@ -109,7 +109,7 @@ def format_duration(duration: timedelta | float) -> str:
 
 
 def exact_duration(duration: timedelta) -> str:
-    """For files: ``720h`` is ``30d``, ``90m`` is ``1h30m``; ``parse_duration`` gives the same value back.
+    """For files: ``24h``, ``30d``, ``1h30m``, days from two on; ``parse_duration`` gives the same value back.
 
     Raises ``ValueError`` for a negative duration.
     """
@@ -117,7 +117,8 @@ def exact_duration(duration: timedelta) -> str:
     if rest < 0:
         raise ValueError("a duration cannot be negative")
     written = ""
-    for unit, seconds in DURATION_UNITS[1:-1]:  # weeks are read, not written: days say the same
+    first = 1 if duration >= timedelta(days=2) else 2  # weeks are read, but never written
+    for unit, seconds in DURATION_UNITS[first:-1]:
         number, rest = divmod(rest, seconds * 1_000_000)
         written += f"{number}{unit}" if number else ""
     seconds, fraction = divmod(rest, 1_000_000)

@@ -34,7 +34,7 @@ class LocalSnapshots(Model):
     """Snapshots that k3s or RKE2 takes by itself on each server: watched, never driven."""
 
     schedule: Cron | None = Field(default=None, description="When the servers take them.", examples=["0 */6 * * *"])
-    keep: Keep = Field(default_factory=Keep, description="How many the servers keep.")
+    keep: Keep = Field(default_factory=Keep, description="How many the servers keep.", examples=[{"count": 5}])
 
 
 class Etcd(Model):
@@ -44,7 +44,9 @@ class Etcd(Model):
         default="k3s", description="What runs it; k3s on SQLite (kine) is detected."
     )
     schedule: Cron | None = Field(default=None, description="When a snapshot is taken.", examples=["0 2 * * *"])
-    keep: Keep = Field(default_factory=Keep, description="How long snapshots stay in the store.")
+    keep: Keep = Field(
+        default_factory=Keep, description="How long snapshots stay in the store.", examples=[{"days": 7}]
+    )
     store: Name | None = Field(default=None, description="The store they go to. When not set: the first of `stores`.")
     prefix: Prefix = Field(default="etcd-snapshots", description="The folder in the store.")
     local_snapshots: LocalSnapshots | None = Field(default=None, description="The servers' own snapshots.")
@@ -54,7 +56,9 @@ class Longhorn(Model):
     """Longhorn's own backups."""
 
     schedule: Cron | None = Field(default=None, description="When the recurring job runs.", examples=["0 5 * * *"])
-    keep: Keep = Field(default_factory=Keep, description="How many backups of each volume stay.")
+    keep: Keep = Field(
+        default_factory=Keep, description="How many backups of each volume stay.", examples=[{"count": 7}]
+    )
     target: LonghornTarget | None = Field(
         default=None,
         description="Longhorn's backup target: `s3://bucket@region/folder`.",
@@ -78,7 +82,11 @@ class ObjectSchedule(Model):
     """One Velero schedule."""
 
     schedule: Cron = Field(description="When it runs.", examples=["0 2 * * *"])
-    keep: Keep = Field(default_factory=Keep, description="How long its backups stay; Velero knows only `ttl`.")
+    keep: Keep = Field(
+        default_factory=Keep,
+        description="How long its backups stay; Velero knows only `ttl`.",
+        examples=[{"ttl": "720h"}],
+    )
 
 
 class Objects(Model):

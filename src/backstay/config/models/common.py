@@ -115,7 +115,14 @@ def _rate(value: Any) -> int:
 
 
 def check_prefix(value: str) -> str:
-    """A folder in a store: relative, without empty, ``.`` or ``..`` parts. Raises ``ValueError``."""
+    """A folder for artifacts: as ``check_folder``, and not Backstay's own. Raises ``ValueError``."""
+    if value.partition("/")[0].casefold() == "backstay":
+        raise ValueError("must not be in backstay/: that folder holds Backstay's own records")
+    return check_folder(value)
+
+
+def check_folder(value: str) -> str:
+    """Part of a key: relative, without empty, ``.`` or ``..`` parts; may be empty. Raises ``ValueError``."""
     if not value:
         return value
     if value.startswith("/") or value.endswith("/"):
@@ -126,8 +133,6 @@ def check_prefix(value: str) -> str:
         raise ValueError(f"{value!r} must not contain backslashes or control characters")
     if len(value.encode()) > MAX_PREFIX_BYTES:
         raise ValueError(f"is longer than {MAX_PREFIX_BYTES} bytes")
-    if value.partition("/")[0].casefold() == "backstay":
-        raise ValueError("must not be in backstay/: that folder holds Backstay's own records")
     return value
 
 

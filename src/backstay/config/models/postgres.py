@@ -6,7 +6,7 @@ value when it has one, then the tier's, then the default. ``config.resolved`` do
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
@@ -57,7 +57,7 @@ SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-
 
 
 class Compression(Model):
-    """How a dump is compressed; `compression: zstd` is short for `compression: {algorithm: zstd}`."""
+    """How a dump is compressed."""
 
     algorithm: Literal["gzip", "zstd"] = Field(
         default="gzip", description="`gzip`, which every machine can read, or `zstd`, which is smaller."
@@ -65,11 +65,6 @@ class Compression(Model):
     level: Annotated[int, Field(strict=True)] | None = Field(
         default=None, description="gzip 1 to 3, zstd 1 to 19. When not set: 1 for gzip, 3 for zstd.", examples=[1]
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_form(cls, data: Any) -> Any:
-        return {"algorithm": data} if isinstance(data, str) else data
 
     @model_validator(mode="after")
     def _level_fits(self) -> Self:
@@ -89,7 +84,7 @@ class DatabaseOptions(Model):
         default="postgres-backups/{name}",
         description="The folder in the store; `{name}` and `{namespace}` are filled in. Empty: the store's root.",
     )
-    keep: Keep = Field(default_factory=Keep, description="How long backups stay.")
+    keep: Keep = Field(default_factory=Keep, description="How long backups stay.", examples=[{"days": 7}])
     host: Template = Field(
         default="postgres.{namespace}",
         description="The server: a DNS name (in the cluster `service.namespace`), an address, or the folder of a "
@@ -118,7 +113,11 @@ class DatabaseOptions(Model):
         default=timedelta(seconds=60), description="How long a dump waits for a table that something else has locked."
     )
     format: Literal["sql"] = Field(default="sql", description="`sql`: one stream of SQL text that `psql` reads.")
-    compression: Compression = Field(default_factory=Compression, description="How the dump is compressed.")
+    compression: Compression = Field(
+        default_factory=Compression,
+        description="How the dump is compressed.",
+        examples=[{"algorithm": "zstd", "level": 3}],
+    )
     globals_passwords: YesNo = Field(
         default=False, description="Also keep the password hashes of roles; needs a superuser."
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
-from backstay.config.models.common import Model, Positive, Rate, Secret, Text, YesNo, check_prefix
+from backstay.config.models.common import Model, Positive, Rate, Secret, Text, YesNo, check_folder, check_prefix
 from backstay.config.secrets import SecretRef
 
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
@@ -49,7 +49,7 @@ def check_store_url(url: str) -> str:
         bucket, _, prefix = rest.partition("/")
         if BUCKET.fullmatch(bucket) is None:
             raise ValueError(f"{bucket!r} is not the name of a bucket: 3 to 63 of a-z, 0-9, '.' and '-'")
-        check_prefix(prefix.removesuffix("/"))
+        check_folder(prefix.removesuffix("/"))
         return url
     if scheme == "file" and separator:
         if not rest.startswith("/") or "\0" in rest:
@@ -67,7 +67,7 @@ def _endpoint(value: str) -> str:
 
 
 def _recipient(value: str) -> str:
-    if "SECRET" in value.upper():
+    if value.upper().startswith(("AGE-SECRET-KEY-", "-----BEGIN")):
         raise ValueError("is a private key: only public keys belong here; keep the private one out of the cluster")
     if AGE_RECIPIENT.fullmatch(value) is None and SSH_RECIPIENT.fullmatch(value) is None:
         raise ValueError(f"{value[:20]!r} is not a public key: write age1..., ssh-ed25519 ... or ssh-rsa ...")
@@ -98,7 +98,7 @@ Recipient = Annotated[str, AfterValidator(_recipient), WithJsonSchema({"type": "
 
 
 class ObjectLock(Model):
-    """Forbids deleting or replacing what a backup wrote, for a time; the bucket must have object lock enabled."""
+    """Forbids deleting or replacing what a backup wrote, for a time."""
 
     mode: Literal["governance", "compliance"] = Field(
         default="governance",
@@ -170,7 +170,7 @@ class Store(Model):
     sse: Literal["AES256", "aws:kms"] | None = Field(
         default=None,
         description="Encryption by the server. When not set: what the bucket's own default is.",
-        examples=["AES256"],
+        examples=["aws:kms"],
     )
     kms_key: Text | None = Field(
         default=None,
@@ -187,12 +187,18 @@ class Store(Model):
         max_length=10,
         examples=[{"owner": "platform"}],
     )
-    object_lock: ObjectLock | None = Field(default=None, description="Protection of what was written against deletion.")
+    object_lock: ObjectLock | None = Field(
+        default=None,
+        description="Protection of what was written against deletion; the bucket must have object lock enabled.",
+        examples=[{"mode": "governance", "days": 7}],
+    )
     bandwidth_limit: Rate | None = Field(
         default=None, description="The most bytes sent and received in a second.", examples=["20MB/s"]
     )
     lifecycle: tuple[LifecycleRule, ...] = Field(
-        default=(), description="Rules for the bucket; retention itself is Backstay's work, by `keep`."
+        default=(),
+        description="Rules for the bucket itself to apply; retention is Backstay's work, by `keep`.",
+        examples=[[{"prefix": "velero/", "transition_after_days": 90, "storage_class": "GLACIER_IR"}]],
     )
 
     @property
@@ -228,7 +234,7 @@ class Encryption(Model):
         default=(),
         description="Public keys that can decrypt: `age1...` or an ssh public key. "
         "Empty: the store's own encryption is all there is.",
-        examples=[["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"]],
+        examples=[["age1thelinethatagekeygenprintsaspublickey"]],
     )
     identity: Annotated[Secret, AfterValidator(_identity)] | None = Field(
         default=None,
