@@ -73,7 +73,7 @@ class _Attempt:
     def run(self, progress: Progress) -> Backup:
         target = self.settings.target
         self.intent = self.catalog.begin(target, format_stamp(self.started_at))
-        sink = StoreSink(self.catalog.store, self.settings, self.intent)
+        sink = StoreSink(self.catalog.store, self.settings, self.intent, self.started_at)
         captured = self.context.tier(target).backup(target, sink, progress)
         self.lease.check()
         backup = self._manifest(captured)

@@ -34,6 +34,7 @@ class TargetSettings:
     encoding: Encoding
     rpo: timedelta | None = None
     rto: timedelta | None = None
+    lock_for: timedelta | None = None  # object lock on artifacts, from when they are written
 
     def key(self, stamp: str, suffix: str) -> str:
         """The key of an artifact before the encodings add to it."""

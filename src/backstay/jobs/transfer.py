@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 
 from backstay.catalog.intent import Intent
 from backstay.core.errors import CatalogError, Corrupt
@@ -14,7 +15,8 @@ from backstay.store.pipeline import Encoded, Tally, check, decode
 class StoreSink:
     """Writes artifacts of one run: each key promised in the intent before its first byte is stored."""
 
-    def __init__(self, store: Store, settings: TargetSettings, intent: Intent) -> None:
+    def __init__(self, store: Store, settings: TargetSettings, intent: Intent, started_at: datetime) -> None:
+        self._lock_until = started_at + settings.lock_for if settings.lock_for else None
         self._store = store
         self._settings = settings
         self._intent = intent
@@ -25,7 +27,7 @@ class StoreSink:
         key = self._settings.key(self._intent.stamp, suffix) + encoding.suffix
         self._intent.promise(key)
         encoded = Encoded(chunks, encoding)
-        stored = self._store.put(key, encoded, create=True)
+        stored = self._store.put(key, encoded, create=True, lock_until=self._lock_until)
         artifact = encoded.artifact(role, key)
         if stored.size_bytes != artifact.size_bytes:
             raise Corrupt(

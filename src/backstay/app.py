@@ -1,0 +1,282 @@
+"""Where everything is put together: the one module that names concrete stores and tiers."""
+
+import difflib
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backstay import __version__
+from backstay.catalog.cache import ManifestCache
+from backstay.catalog.catalog import Catalog
+from backstay.catalog.catalogs import Catalogs
+from backstay.catalog.foreign import Naming
+from backstay.catalog.lease import Holder
+from backstay.cluster.apps import AppsByHand
+from backstay.config.load import Loaded
+from backstay.config.secrets import SecretRef, resolve, resolve_keys
+from backstay.core.errors import UsageError
+from backstay.core.model import Target, TierKind
+from backstay.jobs.context import Context, TargetSettings
+from backstay.store.base import Store
+from backstay.store.deferred import Deferred
+from backstay.store.pipeline import Encoding
+from backstay.tiers.postgres.connection import Connection
+from backstay.tiers.postgres.database import Database
+from backstay.tiers.postgres.tier import PostgresTier
+
+if TYPE_CHECKING:
+    from backstay.config.models.stores import Store as StoreConfig
+    from backstay.config.resolved import ResolvedDatabase
+    from backstay.store.s3 import S3Options
+
+ACCESS_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+OPTIONAL_KEYS = ("AWS_SESSION_TOKEN", "AWS_ENDPOINTS")
+RETRIES = 5
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Another server to restore into, in place of the configured one; ``password`` is a secret reference."""
+
+    host: str
+    port: int = 5432
+    user: str = "postgres"
+    password: SecretRef | None = None
+
+
+@dataclass(frozen=True)
+class App:
+    """A configuration, ready to work: what commands are given. Made by ``open_app``, which closes it."""
+
+    loaded: Loaded
+    context: Context
+    stores: Mapping[str, Store]
+    state_folder: Path
+
+    def targets(self, names: Sequence[str] = ()) -> list[Target]:
+        """The targets that ``names`` stand for (``postgres/cardboard``, ``cardboard``, ``postgres``), or all.
+
+        Raises ``UsageError`` for one that is unknown or not unique.
+        """
+        known = sorted(self.context.settings)
+        if not names:
+            return known
+        return list(dict.fromkeys(target for name in names for target in _match(name, known)))
+
+
+@contextmanager
+def open_app(
+    loaded: Loaded,
+    env: Mapping[str, str],
+    *,
+    destination: Destination | None = None,
+    apps_stopped: bool = False,
+    identity: SecretRef | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    warn: Callable[[str], None] = lambda _: None,
+) -> Iterator[App]:
+    """Build the application over a configuration. Nothing is contacted before it is needed."""
+    config = loaded.config
+    databases = config.postgres_databases()
+    locks = {name: store.object_lock.days if store.object_lock else None for name, store in config.stores.items()}
+    settings = {
+        _target(name): _settings(database, config.encryption.recipients, locks[database.store])
+        for name, database in databases.items()
+    }
+    stores = {name: _deferred(store, env, warn) for name, store in config.stores.items()}
+    caches = {name: ManifestCache(_cache_folder(env), store.describe()) for name, store in stores.items()}
+    secret = partial(_secret, env=env, warn=warn)
+    tier = PostgresTier(
+        {name: _database(database, secret, destination) for name, database in databases.items()},
+        AppsByHand(stopped=apps_stopped),
+    )
+    catalogs = Catalogs(
+        {
+            name: Catalog(
+                store,
+                name=name,
+                cluster=config.cluster,
+                now=now,
+                new_id=lambda: secrets.token_hex(8),
+                cache=caches[name],
+                foreign={t: Naming(s.prefix, s.base) for t, s in settings.items() if s.store == name},
+            )
+            for name, store in stores.items()
+        },
+        {target: entry.store for target, entry in settings.items()},
+        config.default_store,
+    )
+    context = Context(
+        cluster=config.cluster,
+        version=__version__,
+        catalogs=catalogs,
+        tiers={TierKind.POSTGRES: tier},
+        settings=settings,
+        identities=lambda: _identities(identity or config.encryption.identity, secret),
+        holder=lambda purpose: Holder(secrets.token_hex(8), socket.gethostname(), os.getpid(), purpose),
+        now=now,
+        sleep=time.sleep,
+        clock=time.monotonic,
+    )
+    try:
+        yield App(loaded, context, stores, _state_folder(env))
+    finally:
+        for store in stores.values():
+            store.close()
+        for cache in caches.values():
+            cache.close()
+
+
+def open_store(config: "StoreConfig", env: Mapping[str, str], warn: Callable[[str], None]) -> Store:
+    """The store as configured, with retries and the bandwidth limit around it. Raises ``SecretError``."""
+    from backstay.store.wrap import Retrying, Throttled
+
+    store: Store = _s3(config, env, warn) if config.url.startswith("s3://") else _directory(config)
+    if config.bandwidth_limit:
+        store = Throttled(store, config.bandwidth_limit)
+    return Retrying(store, attempts=RETRIES)
+
+
+def _s3(config: "StoreConfig", env: Mapping[str, str], warn: Callable[[str], None]) -> Store:
+    from backstay.store.s3 import S3Store
+
+    return S3Store(s3_options(config, env, warn))
+
+
+def s3_options(config: "StoreConfig", env: Mapping[str, str], warn: Callable[[str], None]) -> "S3Options":
+    """What the S3 backend needs of one configured store; secrets are read now. Raises ``SecretError``."""
+    from backstay.store.s3 import S3Options
+
+    keys: dict[str, str] = {}
+    if config.credentials is not None:
+        keys = resolve_keys(config.credentials, ACCESS_KEYS, optional=OPTIONAL_KEYS, env=env, warn=warn)
+    lock = config.object_lock
+    return S3Options(
+        bucket=config.bucket,
+        prefix=config.prefix,
+        region=config.region or env.get("AWS_REGION") or "us-east-1",
+        endpoint_url=config.endpoint or keys.get("AWS_ENDPOINTS"),
+        path_style=config.path_style,
+        ca_file=config.ca_file,
+        access_key_id=keys.get("AWS_ACCESS_KEY_ID"),
+        secret_access_key=keys.get("AWS_SECRET_ACCESS_KEY"),
+        session_token=keys.get("AWS_SESSION_TOKEN"),
+        sse=config.sse,
+        kms_key_id=config.kms_key,
+        storage_class=config.storage_class,
+        tags=config.tags,
+        object_lock=lock is not None,
+        lock_mode=lock.mode.upper() if lock else "GOVERNANCE",
+    )
+
+
+def _directory(config: "StoreConfig") -> Store:
+    from backstay.store.directory import DirectoryStore
+
+    return DirectoryStore(Path(config.path))
+
+
+def _deferred(config: "StoreConfig", env: Mapping[str, str], warn: Callable[[str], None]) -> Deferred:
+    url = config.url if config.url.endswith("/") else f"{config.url}/"
+    return Deferred(url, lambda: open_store(config, env, warn))
+
+
+def _secret(ref: SecretRef | None, key: str, *, env: Mapping[str, str], warn: Callable[[str], None]) -> str | None:
+    return resolve(ref, key=key, env=env, warn=warn) if ref is not None else None
+
+
+def _identities(ref: SecretRef | None, secret: Callable[[SecretRef | None, str], str | None]) -> tuple[str, ...]:
+    text = secret(ref, "identity")
+    return (text,) if text else ()
+
+
+def _target(name: str) -> Target:
+    return Target(TierKind.POSTGRES, name)
+
+
+def _settings(database: "ResolvedDatabase", recipients: Sequence[str], lock_days: int | None) -> TargetSettings:
+    return TargetSettings(
+        target=_target(database.name),
+        store=database.store,
+        prefix=database.prefix,
+        base=database.name,
+        schedule=database.schedule,
+        timezone=database.timezone,
+        keep=database.keep,
+        encoding=Encoding(database.compression, database.level, tuple(recipients)),
+        rpo=database.rpo,
+        rto=database.rto,
+        lock_for=timedelta(days=lock_days) if lock_days else None,
+    )
+
+
+def _database(
+    database: "ResolvedDatabase",
+    secret: Callable[[SecretRef | None, str], str | None],
+    destination: Destination | None,
+) -> Database:
+    configured = Connection(
+        host=database.host,
+        port=database.port,
+        user=database.user,
+        password=lambda: secret(database.password, "password"),
+        sslmode=database.sslmode,
+        sslrootcert=database.sslrootcert,
+        connect_timeout=int(database.connect_timeout.total_seconds()),
+    )
+    other = destination and replace(
+        configured,
+        host=destination.host,
+        port=destination.port,
+        user=destination.user,
+        password=lambda: secret(destination.password, "password"),
+    )
+    return Database(
+        name=database.name,
+        dbname=database.database,
+        connection=other or configured,
+        namespace=database.namespace,
+        apps=database.apps if destination is None else (),
+        bin=database.bin,
+        lock_timeout=database.lock_timeout.total_seconds(),
+        passwords_in_globals=database.globals_passwords,
+    )
+
+
+def _match(name: str, known: Sequence[Target]) -> list[Target]:
+    """``postgres`` is the whole tier, ``postgres/x`` or a unique ``x`` one target."""
+    whole = [target for target in known if target.tier.value == name]
+    exact = [target for target in known if name in {str(target), target.name}]
+    found = exact or whole
+    if not found:
+        near = difflib.get_close_matches(name, [text for t in known for text in (str(t), t.name)], 1)
+        raise UsageError(
+            f"{name} is not a target of this configuration",
+            hint=f"Did you mean {near[0]}?" if near else "`backstay config show` lists the targets.",
+        )
+    if exact and len(exact) > 1:
+        raise UsageError(f"{name} is not unique", hint=f"Say one of {', '.join(map(str, exact))}.")
+    return found
+
+
+def _cache_folder(env: Mapping[str, str]) -> Path:
+    return _folder(env, "XDG_CACHE_HOME", ".cache")
+
+
+def _state_folder(env: Mapping[str, str]) -> Path:
+    return _folder(env, "XDG_STATE_HOME", ".local/state")
+
+
+def _folder(env: Mapping[str, str], variable: str, under_home: str) -> Path:
+    """Where the XDG base directory specification puts such files; a relative value is ignored, as it says."""
+    given = env.get(variable, "")
+    base = Path(given) if given.startswith("/") else Path(env.get("HOME") or "/tmp") / under_home  # noqa: S108
+    return base / "backstay"
