@@ -1,31 +1,43 @@
-"""A store in a dict, with the faults that a real one cannot show on demand."""
+"""A store whose requests can be watched, stopped and interleaved: what no real store does on demand."""
 
 import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from backstay.catalog.catalog import Catalog
 from backstay.core.errors import AlreadyExists, NotFound
+from backstay.core.model import Artifact, Backup, State, Target, TierKind
 from backstay.store.base import Caps, ObjectInfo
 
-EPOCH = datetime(2026, 2, 11, 15, 43, 44, tzinfo=UTC)
+NOW = datetime(2026, 2, 11, 15, 43, 44, tzinfo=UTC)
+STAMP = "20260211-154344"
+CARDBOARD = Target(TierKind.POSTGRES, "cardboard")
+FULL = Caps(conditional_create=True, conditional_match=True, object_lock=False)
+WEAK = Caps(conditional_create=False, conditional_match=False, object_lock=False)
+SHA = hashlib.sha256(b"x").hexdigest()
+
+
+class Killed(BaseException):
+    """The process is gone: nothing catches this, and no request after it reaches the store."""
 
 
 @dataclass
 class DictStore:
-    """Objects in memory. ``before`` and ``after`` are called around each request with its verb and key."""
+    """Objects in memory; ``before`` and ``after`` are called around each request with its verb and key."""
 
-    caps: Caps = Caps(conditional_create=True, conditional_match=True, object_lock=False)
+    caps: Caps = FULL
     objects: dict[str, bytes] = field(default_factory=dict)
     before: Callable[[str, str], None] = lambda _verb, _key: None
     after: Callable[[str, str], None] = lambda _verb, _key: None
     requests: list[tuple[str, str]] = field(default_factory=list)
-    modified_at: datetime = EPOCH
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    modified_at: datetime = NOW
+    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def put(self, key, chunks: Iterable[bytes], *, create=False, match=None, lock_until=None) -> ObjectInfo:
+        assert lock_until is None
         data = b"".join(chunks)
         with self._request("put", key), self._lock:
             if create and key in self.objects:
@@ -48,9 +60,8 @@ class DictStore:
 
     def list(self, prefix) -> Iterator[ObjectInfo]:
         with self._request("list", prefix):
-            found = sorted(key for key in self.objects if key.startswith(prefix))
-        for key in found:
-            yield self._info(key)
+            found = [self._info(key) for key in sorted(self.objects) if key.startswith(prefix)]
+        yield from found
 
     def delete(self, keys) -> None:
         for key in keys:
@@ -77,5 +88,67 @@ class DictStore:
 
     def _info(self, key: str) -> ObjectInfo:
         data = self.objects[key]
-        etag = hashlib.md5(data).hexdigest()  # noqa: S324 (as S3 does)
-        return ObjectInfo(key, len(data), self.modified_at, etag)
+        return ObjectInfo(key, len(data), self.modified_at, hashlib.sha256(data).hexdigest()[:32])
+
+
+@dataclass
+class Clock:
+    """A clock that is moved by hand."""
+
+    at: datetime = NOW
+
+    def __call__(self) -> datetime:
+        return self.at
+
+    def pass_by(self, **period: float) -> None:
+        self.at += timedelta(**period)
+
+
+class Ids:
+    """``r1``, ``r2``, ..."""
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    def __call__(self) -> str:
+        self.given += 1
+        return f"r{self.given}"
+
+
+IDS = Ids()
+
+
+def make_catalog(store, *, now=lambda: NOW, cluster="homelab", **more) -> Catalog:
+    return Catalog(store, name=more.pop("name", "main"), cluster=cluster, now=now, new_id=IDS, **more)
+
+
+def artifact(target: Target = CARDBOARD, stamp: str = STAMP, role: str = "dump", suffix: str = ".sql.gz") -> Artifact:
+    key = f"postgres-backups/{target.name}/{target.name}-{stamp}{suffix}"
+    return Artifact(role, key, 1, SHA, 1, SHA, ("gzip",))
+
+
+def make_backup(target: Target = CARDBOARD, stamp: str = STAMP, **changes) -> Backup:
+    begun = datetime.strptime(stamp, "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+    facts = {
+        "target": target,
+        "stamp": stamp,
+        "cluster": "homelab",
+        "state": State.COMPLETE,
+        "started_at": begun,
+        "finished_at": begun + timedelta(seconds=5),
+        "point_in_time": begun + timedelta(seconds=1),
+        "artifacts": (artifact(target, stamp), artifact(target, stamp, "globals", "-globals.sql.gz")),
+        "contents": {"tables": {"public.orders": 118}},
+    }
+    return Backup(**{**facts, **changes})
+
+
+def run_backup(catalog: Catalog, backup: Backup | None = None) -> Backup:
+    """What a job does: announce, promise and write each artifact, commit."""
+    backup = backup or make_backup()
+    intent = catalog.begin(backup.target, backup.stamp)
+    for one in backup.artifacts:
+        intent.promise(one.key)
+        catalog.store.put(one.key, (b"x",))
+    catalog.commit(backup, intent)
+    return backup

@@ -73,7 +73,8 @@ class Catalog:
 
         Raises ``CatalogError`` when there is a run or a backup of this second already: take another stamp.
         """
-        if self._exists(keys.manifest_key(target, stamp)) or self._exists(keys.intent_key(target, stamp)):
+        taken = (keys.manifest_key(target, stamp), keys.intent_key(target, stamp))
+        if any(records.exists(self.store, key) for key in taken):
             raise CatalogError(f"{target}@{stamp} is taken by another run of the same second", hint="Run it again.")
         moment = self._now()
         record = IntentRecord(target, stamp, self._new_id(), IntentState.OPEN, moment, moment)
@@ -191,13 +192,6 @@ class Catalog:
 
     def _decode(self, info: ObjectInfo, body: bytes) -> Backup:
         return manifest.decode(body, info.key, store=self.name)
-
-    def _exists(self, key: str) -> bool:
-        try:
-            self.store.head(key)
-        except NotFound:
-            return False
-        return True
 
 
 class _Period:

@@ -150,28 +150,27 @@ class Intent:
         self._record = moved
 
     def _publish(self, key: str, body: bytes) -> None:
-        """Write the manifest and remove the intent.
-
-        Another run may have done both, if this process stood still since its last request. Then the manifest
-        is there already, which is well; or it has even been pruned since, and the one just written is a ghost
-        that promises what is gone.
-        """
+        """Write the manifest and remove the intent. Both may have been done by a run that cleaned up."""
         try:
             records.put(self._store, key, body, create=True)
         except AlreadyExists as error:
             if not records.holds(self._store, key, body):
                 raise CatalogError(f"there is another backup at {key}", hint="It was left as it is.") from error
-        else:
-            if not self._is_ours():
-                self._store.delete((key,))
-                raise _taken(self._record)
+        if self._removed_since():
+            self._store.delete((key,))
+            raise _taken(self._record)
         self._store.delete((self._record.key,))
 
-    def _is_ours(self) -> bool:
+    def _removed_since(self) -> bool:
+        """Whether the backup was finished by another run and has even been removed again.
+
+        That takes a process that stood still between two requests; the manifest it has just written would
+        promise what is gone. A removal leaves its own intent until the last artifact is deleted.
+        """
         try:
-            return self._store.head(self._record.key).etag == self._etag
+            return self._store.head(self._record.key).etag != self._etag
         except NotFound:
-            return False
+            return any(not records.exists(self._store, key) for key in self.keys[:1])
 
 
 def _put(store: Store, record: IntentRecord, etag: str) -> str:

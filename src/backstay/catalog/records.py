@@ -197,6 +197,15 @@ def write(store: Store, key: str, body: bytes, *, create: bool = False, match: s
         return etag
 
 
+def exists(store: Store, key: str) -> bool:
+    """Whether there is an object with this key."""
+    try:
+        store.head(key)
+    except NotFound:
+        return False
+    return True
+
+
 def holds(store: Store, key: str, body: bytes) -> str | None:
     """The etag of the object if its bytes are ``body``."""
     try:

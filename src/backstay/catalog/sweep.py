@@ -50,7 +50,7 @@ def sweep(store: Store, target: Target, stamp: str, now: datetime) -> Sweep | No
         return Sweep(target, stamp, Swept.REFUSED, problem=error.message)
     if record.state is IntentState.COMMITTING:
         return _finish(store, record)
-    if _committed(store, record):
+    if records.exists(store, keys.manifest_key(target, stamp)):
         store.delete((record.key,))
         return Sweep(target, stamp, Swept.CLOSED)
     return _undo(store, record, etag, now)
@@ -82,14 +82,6 @@ def _undo(store: Store, record: IntentRecord, etag: str, now: datetime) -> Sweep
     if not fresh and now - record.changed_at >= TOMBSTONE_AGE:
         store.delete((record.key,))
     return Sweep(record.target, record.stamp, Swept.REMOVED, record.keys) if fresh else None
-
-
-def _committed(store: Store, record: IntentRecord) -> bool:
-    try:
-        store.head(keys.manifest_key(record.target, record.stamp))
-    except NotFound:
-        return False
-    return True
 
 
 def stamps(store: Store, target: Target) -> Iterator[str]:
