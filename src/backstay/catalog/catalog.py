@@ -1,6 +1,7 @@
 """The backups of one store. The store is the catalog: a backup exists when its manifest does."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
@@ -10,10 +11,10 @@ from backstay.catalog.cache import Cache
 from backstay.catalog.fetch import Problem, fetch
 from backstay.catalog.find import find
 from backstay.catalog.foreign import Naming
-from backstay.catalog.intent import Intent, IntentRecord, IntentState
+from backstay.catalog.intent import Intent, IntentRecord, IntentState, same_second
 from backstay.catalog.proofs import Proofs
 from backstay.catalog.sweep import Sweep
-from backstay.core.errors import CatalogError, ConfigError, NoSuchBackup, NotFound
+from backstay.core.errors import AlreadyExists, CatalogError, ConfigError, NoSuchBackup, NotFound
 from backstay.core.model import Backup, Target, TierKind
 from backstay.core.units import exact_time, format_stamp
 from backstay.store.base import ObjectInfo, Store
@@ -53,14 +54,13 @@ class Catalog:
 
         Raises ``ConfigError`` when it belongs to another cluster, ``FormatTooNew``, ``CatalogError``.
         """
-        fields = {"cluster": self.cluster, "created_at": exact_time(self._now())}
-        try:
-            found = records.read(self.store, "store", keys.FORMAT).fields
-        except NotFound:
-            if create:
-                records.write(self.store, keys.FORMAT, records.encode("store", fields), create=True)
-            return
-        cluster = found.text("cluster", empty=True)
+        if not records.exists(self.store, keys.FORMAT):
+            if not create:
+                return
+            fields = {"cluster": self.cluster, "created_at": exact_time(self._now())}
+            with suppress(AlreadyExists):  # another first run was faster; it is looked at below
+                records.put(self.store, keys.FORMAT, records.encode("store", fields), create=True)
+        cluster = records.read(self.store, "store", keys.FORMAT).fields.text("cluster", empty=True)
         if cluster != self.cluster:
             raise ConfigError(
                 f"store {self.name} at {self.store.describe()} holds the backups of cluster {cluster}, "
@@ -75,7 +75,7 @@ class Catalog:
         """
         taken = (keys.manifest_key(target, stamp), keys.intent_key(target, stamp))
         if any(records.exists(self.store, key) for key in taken):
-            raise CatalogError(f"{target}@{stamp} is taken by another run of the same second", hint="Run it again.")
+            raise same_second(target, stamp)
         moment = self._now()
         record = IntentRecord(target, stamp, self._new_id(), IntentState.OPEN, moment, moment)
         return Intent(self.store, record, self._now)
@@ -86,15 +86,19 @@ class Catalog:
             raise CatalogError(f"{backup.id} is of cluster {backup.cluster}, not {self.cluster}")
         intent.commit(backup)
 
-    def clean(self, target: Target, *, older_than: timedelta = timedelta(0)) -> list[Sweep]:
+    def clean(self, target: Target, *, older_than: timedelta | None = None) -> list[Sweep]:
         """Finish or undo what killed runs of ``target`` left, oldest first.
 
         The caller holds the lease of ``target``, or says an age that no run reaches.
         """
-        limit = format_stamp(self._now() - older_than)
-        stamps = [stamp for stamp in sweep.stamps(self.store, target) if stamp <= limit]
+        period = _Period(None, self._now() - older_than if older_than else None)
+        stamps = [stamp for stamp in sweep.stamps(self.store, target) if stamp in period]
         swept = (sweep.sweep(self.store, target, stamp, self._now()) for stamp in stamps)
         return [done for done in swept if done is not None]
+
+    def littered(self) -> list[Target]:
+        """The targets, also such as are no longer configured, that have something for ``clean``."""
+        return sorted({target for _, target, _ in keys.list_records(self.store, keys.INTENTS)})
 
     def remove(self, backup: Backup) -> None:
         """Remove a backup, manifest first: when this is cut short, ``clean`` removes the rest.
@@ -145,8 +149,13 @@ class Catalog:
         """The dumps of ``target`` that other tools left, oldest first; none when nobody said where to look."""
         naming = self._foreign.get(target)
         if naming is not None:
-            claimed = {*self.stamps(target), *sweep.stamps(self.store, target)}
-            yield from foreign_dumps.foreign(self.store, naming, target, claimed, store_name=self.name)
+            yield from foreign_dumps.foreign(self.store, naming, target, self._claimed(target), store_name=self.name)
+
+    def strays(self, target: Target) -> Iterator[ObjectInfo]:
+        """Objects named like parts of a backup of ``target`` that belong to no run; litter once a day old."""
+        naming = self._foreign.get(target)
+        if naming is not None:
+            yield from foreign_dumps.strays(self.store, naming, self._claimed(target))
 
     def stamps(self, target: Target) -> Iterator[str]:
         """The stamps of the committed backups of ``target``, oldest first; from keys alone."""
@@ -173,22 +182,18 @@ class Catalog:
         """The backup that people mean by ``text``, as find.py says. Raises ``NoSuchBackup``."""
         return find(text, [self])
 
+    def _claimed(self, target: Target) -> set[str]:
+        return {*self.stamps(target), *sweep.stamps(self.store, target)}
+
     def _manifests(
         self, target: Target | None = None, tier: TierKind | None = None
     ) -> Iterator[tuple[ObjectInfo, Target, str]]:
-        prefix = keys.BACKUPS
-        if target is not None:
-            prefix = keys.target_prefix(prefix, target)
-        elif tier is not None:
-            prefix = f"{prefix}{tier.value}/"
         seen = []
-        for info in self.store.list(prefix):
-            parsed = keys.parse_record(keys.BACKUPS, info.key)
-            if parsed and target in {None, parsed[0]}:
-                seen.append(info.key)
-                yield info, *parsed
-        if self._cache and prefix == keys.BACKUPS:
-            self._cache.retain(prefix, seen)
+        for info, owner, stamp in keys.list_records(self.store, keys.BACKUPS, target, tier):
+            seen.append(info.key)
+            yield info, owner, stamp
+        if self._cache and target is None and tier is None:
+            self._cache.retain(keys.BACKUPS, seen)
 
     def _decode(self, info: ObjectInfo, body: bytes) -> Backup:
         return manifest.decode(body, info.key, store=self.name)

@@ -4,7 +4,6 @@ A script that runs ``pg_dump | gzip`` into ``<prefix>/<name>-YYYYmmdd-HHMMSS.sql
 They can be listed and restored; what nobody wrote down about them is said, not guessed.
 """
 
-import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
@@ -20,7 +19,8 @@ WARNINGS = (
     "The time is the one in its name, taken as UTC; the point in time it shows is not known.",
     "Roles and other globals are not in it.",
 )
-_TAIL = re.compile(r"([0-9]{8}-[0-9]{6})\.sql\.gz", re.ASCII)
+TAIL = ".sql.gz"
+STAMP_LENGTH = len("20260211-154344")
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,25 @@ def foreign(
     ``claimed`` are the stamps that have a manifest or an intent. Sizes that are not known are -1, checksums
     empty texts.
     """
+    for info, stamp, tail in _unclaimed(store, naming, claimed):
+        if tail == TAIL:
+            yield _backup(info, target, stamp, store_name)
+
+
+def strays(store: Store, naming: Naming, claimed: Container[str]) -> Iterator[ObjectInfo]:
+    """Objects that are named like parts of a backup and belong to no run: litter, once it is a day old.
+
+    Dumps that ``foreign`` lists are not among them. ``claimed`` is as there.
+    """
+    return (info for info, _, tail in _unclaimed(store, naming, claimed) if tail != TAIL)
+
+
+def _unclaimed(store: Store, naming: Naming, claimed: Container[str]) -> Iterator[tuple[ObjectInfo, str, str]]:
     for info in store.list(naming.start):
-        match = _TAIL.fullmatch(info.key.removeprefix(naming.start))
-        if match and keys.is_stamp(match[1]) and match[1] not in claimed and keys.is_artifact_key(info.key):
-            yield _backup(info, target, match[1], store_name)
+        rest = info.key.removeprefix(naming.start)
+        stamp, tail = rest[:STAMP_LENGTH], rest[STAMP_LENGTH:]
+        if keys.is_stamp(stamp) and stamp not in claimed and keys.is_artifact_key(info.key):
+            yield info, stamp, tail
 
 
 def _backup(info: ObjectInfo, target: Target, stamp: str, store_name: str) -> Backup:

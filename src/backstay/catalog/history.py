@@ -86,7 +86,5 @@ def forget_failures(store: Store, target: Target, before: datetime) -> int:
 
 
 def _stamps(store: Store, target: Target, least: str = "") -> Iterator[str]:
-    for info in store.list(keys.target_prefix(keys.FAILURES, target)):
-        parsed = keys.parse_record(keys.FAILURES, info.key)
-        if parsed and parsed[0] == target and parsed[1] >= least:
-            yield parsed[1]
+    listed = keys.list_records(store, keys.FAILURES, target)
+    return (stamp for _, _, stamp in listed if stamp >= least)

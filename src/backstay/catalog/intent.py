@@ -88,7 +88,10 @@ class Intent:
         self._store = store
         self._now = now
         self._record = record
-        self._etag = records.write(store, record.key, record.encode(), create=True)
+        try:
+            self._etag = records.write(store, record.key, record.encode(), create=True)
+        except AlreadyExists as error:
+            raise same_second(record.target, record.stamp) from error
 
     @property
     def target(self) -> Target:
@@ -178,6 +181,13 @@ def _put(store: Store, record: IntentRecord, etag: str) -> str:
         return records.write(store, record.key, record.encode(), match=etag)
     except AlreadyExists as error:
         raise _taken(record) from error
+
+
+def same_second(target: Target, stamp: str) -> CatalogError:
+    """The error of a run whose stamp is in use."""
+    return CatalogError(
+        f"{target}@{stamp} is taken by another run of the same second", hint="Nothing was written. Run it again."
+    )
 
 
 def _taken(record: IntentRecord) -> LeaseLost:

@@ -136,7 +136,8 @@ def resume(store: Store, target: Target, stamp: str, *, run: str, now: Callable[
 
 def journals(store: Store, target: Target) -> Iterator[JournalRecord]:
     """The journals of ``target``, newest first."""
-    for stamp in sorted(_stamps(store, target), reverse=True):
+    listed = keys.list_records(store, keys.RESTORES, target)
+    for stamp in sorted((stamp for _, _, stamp in listed), reverse=True):
         key = keys.journal_key(target, stamp)
         try:
             yield _from_fields(records.decode(KIND, records.read_bytes(store, key), key), target, stamp)
@@ -201,10 +202,3 @@ def _from_fields(found: records.Fields, target: Target, stamp: str) -> JournalRe
         steps=steps,
         message=found.text("message", empty=True),
     )
-
-
-def _stamps(store: Store, target: Target) -> Iterator[str]:
-    for info in store.list(keys.target_prefix(keys.RESTORES, target)):
-        parsed = keys.parse_record(keys.RESTORES, info.key)
-        if parsed and parsed[0] == target:
-            yield parsed[1]

@@ -6,12 +6,13 @@ readers pass over them, so that a later version may put other things beside them
 """
 
 import re
+from collections.abc import Iterator
 from datetime import datetime
 
 from backstay.core.errors import UsageError
 from backstay.core.model import Target, TierKind
 from backstay.core.units import parse_stamp
-from backstay.store.base import check_key
+from backstay.store.base import ObjectInfo, Store, check_key
 
 OWN = "backstay/"  # nothing of a backup itself may be here
 ROOT = OWN + "v1/"
@@ -99,6 +100,21 @@ def config_key(stamp: str) -> str:
 def target_prefix(folder: str, target: Target) -> str:
     """What the keys of ``target`` in ``folder`` begin with; ``volumes/a`` and ``volumes/a/b`` begin alike."""
     return f"{folder}{check_target(target)}/"
+
+
+def list_records(
+    store: Store, folder: str, target: Target | None = None, tier: TierKind | None = None
+) -> Iterator[tuple[ObjectInfo, Target, str]]:
+    """The records in ``folder``, of one target or tier, with target and stamp; sorted by key."""
+    prefix = folder
+    if target is not None:
+        prefix = target_prefix(folder, target)
+    elif tier is not None:
+        prefix = f"{folder}{tier.value}/"
+    for info in store.list(prefix):
+        parsed = parse_record(folder, info.key)
+        if parsed and target in {None, parsed[0]}:
+            yield info, *parsed
 
 
 def parse_record(folder: str, key: str) -> tuple[Target, str] | None:

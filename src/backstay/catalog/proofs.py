@@ -1,6 +1,6 @@
 """Proofs: that a backup was checked, how deeply and when. Kept beside the manifests, which never change."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
 from backstay.catalog import keys, records
@@ -39,12 +39,11 @@ class Proofs:
         """For each backup id the proof of the highest level that still stands; see ``standing``."""
         return standing(self.read(target, problem=problem))
 
-    def remove(self, target: Target, backup_stamp: str) -> int:
-        """Remove the proofs of one backup, when it goes itself; returns how many."""
-        backup_id = f"{target}@{backup_stamp}"
+    def forget(self, target: Target, backup_stamps: Container[str]) -> int:
+        """Remove the proofs of backups of ``target`` that are removed themselves; returns how many."""
         infos = (info for info, _ in self._list(target))
         pairs = fetch(self._store, infos, lambda info, body: (info.key, _decode(info, body)), cache=self._cache)
-        gone = [key for key, proof in pairs if proof.backup_id == backup_id]
+        gone = [key for key, proof in pairs if proof.backup_id.partition("@")[2] in backup_stamps]
         self._store.delete(gone)
         return len(gone)
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from backstay.catalog import intent, keys, manifest, records
 from backstay.catalog.intent import IntentRecord, IntentState
-from backstay.core.errors import AlreadyExists, CatalogError, NotFound
+from backstay.core.errors import AlreadyExists, CatalogError, Locked, NotFound
 from backstay.core.model import Target
 from backstay.store.base import Store
 
@@ -23,7 +23,7 @@ class Swept(StrEnum):
     FINISHED = "finished"  # its commit was decided: the manifest was written now
     CLOSED = "closed"  # its backup was committed already
     REMOVED = "removed"  # its artifacts were removed
-    REFUSED = "refused"  # it cannot be read; left as it is
+    REFUSED = "refused"  # it cannot be read, or the store forbids it; left as it is
 
 
 @dataclass(frozen=True)
@@ -48,24 +48,26 @@ def sweep(store: Store, target: Target, stamp: str, now: datetime) -> Sweep | No
         return None
     except CatalogError as error:
         return Sweep(target, stamp, Swept.REFUSED, problem=error.message)
-    if record.state is IntentState.COMMITTING:
-        return _finish(store, record)
-    if records.exists(store, keys.manifest_key(target, stamp)):
-        store.delete((record.key,))
-        return Sweep(target, stamp, Swept.CLOSED)
-    return _undo(store, record, etag, now)
+    try:
+        if record.state is IntentState.COMMITTING:
+            return _finish(store, record)
+        if records.exists(store, keys.manifest_key(target, stamp)):
+            store.delete((record.key,))
+            return Sweep(target, stamp, Swept.CLOSED)
+        return _undo(store, record, etag, now)
+    except (CatalogError, Locked) as error:  # a manifest that cannot be read; an artifact that is locked for now
+        return Sweep(target, stamp, Swept.REFUSED, problem=error.message)
 
 
 def _finish(store: Store, record: IntentRecord) -> Sweep:
     key = keys.manifest_key(record.target, record.stamp)
     try:
-        body = manifest.encode(manifest.from_fields(records.Fields(record.manifest or {}, key)))
-        records.write(store, key, body, create=True)
+        fields = record.manifest or {}
+        manifest.from_fields(records.Fields(fields, key))
+        records.write(store, key, records.encode(manifest.KIND, fields), create=True)
         result = Swept.FINISHED
     except AlreadyExists:
         result = Swept.CLOSED
-    except CatalogError as error:
-        return Sweep(record.target, record.stamp, Swept.REFUSED, problem=error.message)
     store.delete((record.key,))
     return Sweep(record.target, record.stamp, result)
 
@@ -86,7 +88,4 @@ def _undo(store: Store, record: IntentRecord, etag: str, now: datetime) -> Sweep
 
 def stamps(store: Store, target: Target) -> Iterator[str]:
     """The stamps of the intents of ``target``, oldest first."""
-    for info in store.list(keys.target_prefix(keys.INTENTS, target)):
-        parsed = keys.parse_record(keys.INTENTS, info.key)
-        if parsed and parsed[0] == target:
-            yield parsed[1]
+    return (stamp for _, _, stamp in keys.list_records(store, keys.INTENTS, target))
