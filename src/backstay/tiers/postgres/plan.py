@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from backstay.cluster.apps import Apps
 from backstay.core.errors import RestoreError, SourceError, UsageError
 from backstay.core.model import Backup, NoProgress, Plan, State, Step
-from backstay.core.units import format_age, format_count, format_size
+from backstay.core.units import format_count, format_size, format_span
 from backstay.tiers.base import RestoreRequest
 from backstay.tiers.postgres import compare, swap
 from backstay.tiers.postgres.database import Database
@@ -62,7 +62,7 @@ def plan_restore(database: Database, backup: Backup, request: RestoreRequest, ap
         steps = _steps(database, backup, details, apps)
         notes = _notes(session, database, backup, details)
     into = f" as {details['into']}" if options.mode in {NEW, SIDE} else ""
-    age = f"{format_age(backup.finished_at, request.now)} old" if backup.state is not State.FOREIGN else "foreign"
+    age = f"{format_span(request.now - backup.finished_at)} old" if backup.state is not State.FOREIGN else "foreign"
     return Plan(
         action="restore",
         target=backup.target,
