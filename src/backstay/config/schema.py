@@ -12,7 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from backstay.config.models.root import Config
-from backstay.core.units import exact_duration
+from backstay.core.units import exact_duration, listed
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -43,12 +43,16 @@ def json_schema() -> dict[str, Any]:
 
 
 def resolve(node: Mapping[str, Any]) -> dict[str, Any]:
-    """A node of the schema with its reference followed; what stands beside the reference wins."""
+    """A node of the schema with its reference followed; what stands beside the reference wins.
+
+    ``about`` is then what the section says of itself, where ``description`` is what it is for at this place.
+    """
     reference = node.get("$ref")
     if reference is None:
         return dict(node)
     definition = json_schema()["$defs"][str(reference).rpartition("/")[2]]
-    return {**definition, **{key: value for key, value in node.items() if key != "$ref"}}
+    beside = {key: value for key, value in node.items() if key != "$ref"}
+    return {**definition, "about": definition["description"], **beside}
 
 
 def at(path: Sequence[str | int]) -> dict[str, Any] | None:
@@ -83,14 +87,19 @@ def fields(node: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any], bool]
 
 
 def kind(node: Mapping[str, Any]) -> str:
-    """What a value is, in words for people: ``duration``, ``text``, ``list of names``, ``gzip or zstd``."""
+    """What a value is, in Markdown for people: ``duration``, ``list of names``, ``gzip or zstd``."""
     if "enum" in node:
-        return " or ".join(f"`{value}`" for value in node["enum"])
+        return listed(node["enum"], quote=lambda value: f"`{value}`", last="or")
     if "const" in node:
         return f"`{node['const']}`"
     if node.get("type") == "array":
-        return f"list of: {kind(resolve(node['items']))}"
+        return f"list of {_plural(kind(resolve(node['items'])))}"
     if node.get("type") == "object":
-        return "section" if "properties" in node else f"names, each with: {kind(resolve(node['additionalProperties']))}"
+        below = named(node)
+        return f"{_plural(kind(below))} by name" if below is not None else "section"
     words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}
     return str(node.get("title") or words[str(node.get("type"))])
+
+
+def _plural(noun: str) -> str:
+    return "addresses".join(noun.rsplit("address", 1)) if noun.endswith("address") else f"{noun}s"

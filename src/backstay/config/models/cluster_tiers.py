@@ -47,7 +47,9 @@ class Etcd(Model):
     keep: Keep = Field(
         default_factory=Keep, description="How long snapshots stay in the store.", examples=[{"days": 7}]
     )
-    store: Name | None = Field(default=None, description="The store they go to. When not set: the first of `stores`.")
+    store: Name | None = Field(
+        default=None, description="The store they go to. When not set: the first of `stores`.", examples=["main"]
+    )
     prefix: Prefix = Field(default="etcd-snapshots", description="The folder in the store.")
     local_snapshots: LocalSnapshots | None = Field(default=None, description="The servers' own snapshots.")
 
@@ -92,7 +94,9 @@ class ObjectSchedule(Model):
 class Objects(Model):
     """Kubernetes objects, in Velero's own format."""
 
-    store: Name | None = Field(default=None, description="The store they go to. When not set: the first of `stores`.")
+    store: Name | None = Field(
+        default=None, description="The store they go to. When not set: the first of `stores`.", examples=["main"]
+    )
     prefix: Prefix = Field(default="velero", description="Velero's folder in the store; nothing else belongs in it.")
     exclude_namespaces: tuple[Namespace, ...] = Field(
         default=(), description="Namespaces that are left out.", examples=[["kube-node-lease", "kube-public"]]

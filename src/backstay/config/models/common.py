@@ -6,10 +6,9 @@ JSON Schema carries a ``title``: the word the reference page shows as its type.
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any
 
-from cronsim import CronSim, CronSimError
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -22,7 +21,9 @@ from pydantic import (
 )
 
 from backstay.config.secrets import SecretRef
+from backstay.core.errors import ConfigError
 from backstay.core.retention import KeepPolicy
+from backstay.core.schedule import MACROS, check_cron
 from backstay.core.units import exact_duration, exact_size, parse_duration, parse_size
 
 _CRON_TERM = r"(?:\*|(?:\d{1,2}|[A-Za-z]{3})(?:-(?:\d{1,2}|[A-Za-z]{3}))?)(?:/\d{1,2})?"
@@ -75,17 +76,17 @@ def _target_name(value: str) -> str:
 
 
 def _cron(value: str) -> str:
-    fields = value.split()
-    if len(fields) != 5:
-        raise ValueError(f"{value!r} is not a cron schedule: five fields are needed, minute hour day month weekday")
-    for field in fields:
-        if CRON_FIELD.fullmatch(field) is None:
-            raise ValueError(f"{value!r} is not a cron schedule: {field!r} is none of 5, 1-5, */10, 1,3 or MON")
+    if value not in MACROS:
+        fields = value.split()
+        if len(fields) != 5:
+            raise ValueError(f"{value!r} is not a cron schedule: five fields are needed, minute hour day month weekday")
+        odd = next((field for field in fields if CRON_FIELD.fullmatch(field) is None), None)
+        if odd is not None:
+            raise ValueError(f"{value!r} is not a cron schedule: {odd!r} is none of 5, 1-5, */10, 1,3 or MON")
     try:
-        CronSim(value, datetime(2000, 1, 1, tzinfo=UTC))
-    except CronSimError as error:
-        raise ValueError(f"{value!r} is not a cron schedule: {str(error).lower()}") from None
-    return value
+        return check_cron(value)
+    except ConfigError as error:
+        raise ValueError(error.message) from None
 
 
 def _as_text(value: Any, fault: str) -> str:

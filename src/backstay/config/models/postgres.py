@@ -137,10 +137,12 @@ class DatabaseOptions(Model):
 
 
 class Database(DatabaseOptions):
-    """One database. Everything that `postgres` sets for all can be set here again."""
+    """One database. Everything under `postgres` but `databases` can be set here again, for this one."""
 
     namespace: Namespace | None = Field(
-        default=None, description="The Kubernetes namespace of server and apps. When not set: the database's name here."
+        default=None,
+        description="The Kubernetes namespace of server and apps. When not set: the database's name here.",
+        examples=["app"],
     )
     database: Text | None = Field(
         default=None, description="The database's name on the server. When not set: its name here.", examples=["app"]

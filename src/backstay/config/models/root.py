@@ -20,7 +20,7 @@ NOT_ACTED_ON = {
     "external": "nothing outside the cluster is watched",
     "drills": "no drills are scheduled",
     "alerts": "no alerts are sent",
-    "slo": "of these only `rpo` and `rto` are used, by `backstay status` and restore plans",
+    "slo": "only `rpo` and `rto` are used, by status and restore plans",
     "cost": "no costs are computed",
 }
 
@@ -34,7 +34,7 @@ def _timezone(value: str) -> str:
 
 
 class Config(Model):
-    """Everything Backstay knows of a cluster."""
+    """What Backstay is told of a cluster."""
 
     cluster: Name = Field(description="The cluster's name, in every manifest and report.", examples=["homelab"])
     timezone: Annotated[str, AfterValidator(_timezone), WithJsonSchema({"type": "string", "title": "time zone"})] = (
@@ -45,14 +45,16 @@ class Config(Model):
     )
     encryption: Encryption = Field(default_factory=Encryption, description="Encryption of artifacts.")
     etcd: Etcd | None = Field(default=None, description="The state of the cluster.")
-    postgres: Postgres = Field(default_factory=Postgres, description="PostgreSQL databases.")
-    volumes: Volumes | None = Field(default=None, description="Persistent volumes.")
-    objects: Objects | None = Field(default=None, description="Kubernetes objects.")
+    postgres: Postgres = Field(
+        default_factory=Postgres, description="PostgreSQL databases, and what holds for all of them."
+    )
+    volumes: Volumes | None = Field(default=None, description="Persistent volumes, by what provides them.")
+    objects: Objects | None = Field(default=None, description="Kubernetes objects, backed up by Velero.")
     external: External | None = Field(default=None, description="What is protected elsewhere.")
-    drills: Drills | None = Field(default=None, description="Proofs by restoring.")
+    drills: Drills | None = Field(default=None, description="When backups are proven by restoring them.")
     alerts: Alerts | None = Field(default=None, description="Where alerts go.")
-    slo: Slo = Field(default_factory=Slo, description="Objectives.")
-    cost: Cost | None = Field(default=None, description="Limits on cost.")
+    slo: Slo = Field(default_factory=Slo, description="What is promised, to report against.")
+    cost: Cost | None = Field(default=None, description="Limits, to be warned of.")
 
     @property
     def default_store(self) -> str:
@@ -66,7 +68,7 @@ class Config(Model):
     def unacted(self) -> list[str]:
         """A sentence for each section that is read and checked but not yet acted on by this version."""
         return [
-            f"{section}: read and checked, but not yet acted on: {missing}"
+            f"{section}: read and checked, but not yet acted on ({missing})"
             for section, missing in NOT_ACTED_ON.items()
             if section in self.model_fields_set
         ]

@@ -142,7 +142,7 @@ class Store(Model):
     )
     region: Text | None = Field(
         default=None,
-        description="The bucket's region. When not set: `AWS_REGION`, then what the server says.",
+        description="The bucket's region. When not set: `AWS_REGION`, then us-east-1.",
         examples=["us-east-1"],
     )
     endpoint: Endpoint | None = Field(

@@ -29,7 +29,9 @@ class Git(Model):
     """Repositories kept by a hosting service."""
 
     repositories: tuple[Url, ...] = Field(
-        default=(), description="Their URLs.", examples=[["https://github.com/example/homelab.git"]]
+        default=(),
+        description="Their URLs, without credentials.",
+        examples=[["https://github.com/example/homelab.git"]],
     )
 
 
@@ -44,12 +46,12 @@ class Terraform(Model):
 class External(Model):
     """What is protected elsewhere: watched, and part of the coverage map."""
 
-    git: Git | None = Field(default=None, description="Git repositories.")
-    terraform: Terraform | None = Field(default=None, description="Terraform state.")
+    git: Git | None = Field(default=None, description="Git repositories, kept by a hosting service.")
+    terraform: Terraform | None = Field(default=None, description="Terraform's state.")
 
 
 class Drills(Model):
-    """Restores into scratch that prove the backups."""
+    """Drills restore a backup into scratch, check it and time it; only then is it proven."""
 
     schedule: Cron | None = Field(default=None, description="When drills run.", examples=["0 6 * * 0"])
     max_age: Duration | None = Field(
@@ -73,8 +75,8 @@ class Mail(Model):
 class Alerts(Model):
     """Where alerts go."""
 
-    slack: Slack | None = Field(default=None, description="Slack.")
-    email: Mail | None = Field(default=None, description="E-mail.")
+    slack: Slack | None = Field(default=None, description="A Slack channel to post to.")
+    email: Mail | None = Field(default=None, description="Addresses to write to.")
 
 
 class Slo(Model):
