@@ -103,7 +103,7 @@ class DumpReader:
     def finish(self) -> None:
         """Raise ``DumpIncomplete`` unless the end marker was the last thing and every COPY block was closed."""
         if self.in_copy:
-            rows = self.contents.tables.get(self.table or "", 0)
+            rows = self.contents.tables.get(self.table or "", 0) + self._held.count(b"\n")
             raise DumpIncomplete(
                 f"the dump ended early: in the middle of {self.table}, after {rows:,} of its rows, no end marker",
                 tables=len(self.contents.tables),
