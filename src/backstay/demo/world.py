@@ -67,9 +67,10 @@ class World:
         return text
 
     def environment(self) -> Mapping[str, str]:
-        """The environment for ``backstay`` commands: this configuration, and a cache inside the folder."""
+        """The environment for ``backstay`` commands: this configuration, and all they keep inside the folder."""
+        folders = {"XDG_CACHE_HOME": str(self.folder / "cache"), "XDG_STATE_HOME": str(self.folder / "state")}
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "AWS_", "BACKSTAY_"))}
-        return {**kept, "BACKSTAY_CONFIG": str(self.config), "XDG_CACHE_HOME": str(self.folder / "cache")}
+        return {**kept, "BACKSTAY_CONFIG": str(self.config), **folders}
 
     def running(self) -> bool:
         """Whether a server of an earlier demo still runs here, or another demo is at work."""
