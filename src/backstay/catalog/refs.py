@@ -57,16 +57,17 @@ def choose_target(ref: Ref, known: Iterable[Target]) -> Target:
 
 
 def choose_stamp(ref: Ref, target: Target, stamps: Iterable[str]) -> str:
-    """The one stamp of ``target`` that begins with ``ref.stamp``. Raises ``NoSuchBackup``."""
+    """The one of these ``stamps`` that begins with ``ref.stamp``; there is at least one. Raises ``NoSuchBackup``."""
     known = sorted(set(stamps))
     matches = [stamp for stamp in known if stamp.startswith(ref.stamp)]
     if len(matches) == 1:
         return matches[0]
     if matches:
         raise _ambiguous(ref, [f"{target}@{stamp}" for stamp in reversed(matches)])
-    near = difflib.get_close_matches(ref.stamp, known, n=1, cutoff=0.5) or known[-1:]
-    hint = f"Did you mean {target}@{near[0]}?" if near else ""
-    raise NoSuchBackup(f"{target} has no backup whose stamp begins with {ref.stamp}", hint=hint)
+    raise NoSuchBackup(
+        f"{target} has no backup whose stamp begins with {ref.stamp}",
+        hint=f"The newest of {len(known):,} is {target}@{known[-1]}.",
+    )
 
 
 def choose_any(ref: Ref, known: Iterable[tuple[Target, str]]) -> tuple[Target, str]:
