@@ -1,17 +1,33 @@
 """What is wrong with a configuration, each with its line, gathered so that all of it is told at once."""
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from backstay.core.errors import ConfigError
+from backstay.core.units import listed
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 Path = tuple[str | int, ...]
 NOTHING_DONE = "Nothing was read or written."
+WANTED = {  # pydantic's error types, and what should have stood there
+    "string_type": "text",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "model_type": "a section with keys",
+    "dict_type": "a section with keys",
+    "mapping_type": "a section with keys",
+    "tuple_type": "a list, such as [one, two]",
+}
+BOUNDS = {
+    "greater_than_equal": ("ge", "at least"),
+    "greater_than": ("gt", "more than"),
+    "less_than_equal": ("le", "at most"),
+}
 
 
 @dataclass(frozen=True)
@@ -92,33 +108,26 @@ def from_pydantic(details: "ErrorDetails") -> Fault:
         choices = str(context["expected"]).replace(" or ", ", ").replace("'", "").split(", ")
         hint = did_you_mean(given, choices) if isinstance(given, str) else ""
         shown = repr(given) if isinstance(given, str) else _shown(given)
-        return Fault(path, f"{shown} is not one of {', '.join(choices)}", hint)
-    return Fault(path, _type_message(code, given, context))
-
-
-def _type_message(code: str, given: Any, context: Mapping[str, Any]) -> str:
-    if code == "string_type":
-        return f"must be text, not {_shown(given)}{'' if isinstance(given, dict | list) else ': put it in quotes'}"
-    if code in {"int_type", "float_type"}:
-        what = "a whole number" if code == "int_type" else "a number"
-        quoted = isinstance(given, str) and given.strip().isdecimal()
-        return f"must be {what}, not {_shown(given)}{': write it without quotes' if quoted else ''}"
-    if code == "bool_type":
-        return f"must be true or false, not {_shown(given)}"
-    if code in {"model_type", "dict_type", "mapping_type"}:
-        return f"must be a section with keys, not {_shown(given)}"
-    if code in {"tuple_type", "list_type"}:
-        return f"must be a list, such as [one, two], not {_shown(given)}"
-    bounds = {"greater_than_equal": "ge", "greater_than": "gt", "less_than_equal": "le"}
-    words = {"ge": "at least", "gt": "more than", "le": "at most"}
-    if code in bounds:
-        bound = bounds[code]
-        return f"must be {words[bound]} {context[bound]:g}, not {given}"
+        return Fault(path, f"{shown} is not {listed(choices, last='or')}", hint)
+    if code in WANTED:
+        return Fault(path, f"must be {WANTED[code]}, not {_shown(given)}{_quotes(code, given)}")
+    if code in BOUNDS:
+        name, words = BOUNDS[code]
+        return Fault(path, f"must be {words} {context[name]:g}, not {given}")
     if code == "too_short":
-        return "must not be empty"
+        return Fault(path, "must not be empty")
     if code == "too_long":
-        return f"must have at most {context['max_length']}, not {context['actual_length']}"
-    raise AssertionError(f"no words for {code}")
+        return Fault(path, f"must have at most {context['max_length']}")
+    return Fault(path, f"is not valid: {details['msg']}")
+
+
+def _quotes(code: str, given: Any) -> str:
+    """What quotes have to do with it, where they are the likely slip."""
+    if code == "string_type" and not isinstance(given, dict | list):
+        return ": put it in quotes"
+    if code in {"int_type", "float_type"} and isinstance(given, str) and given.strip().isdecimal():
+        return ": write it without quotes"
+    return ""
 
 
 def _shown(value: Any) -> str:

@@ -7,7 +7,7 @@ Bounded: nesting, and the number of values *after* aliases are followed, which i
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -42,17 +42,28 @@ _EXPANSION = re.compile(r"\$\$|\$\{(?P<inside>[^}]*)(?P<end>\}?)")
 _VARIABLE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>.*))?", re.ASCII | re.DOTALL)
 
 
+class Expanded(str):
+    """Text in which variables were expanded: it may stand for a number or for true and false, quoted or not.
+
+    Between braces YAML allows ``${NAME}`` only in quotes, so quotes cannot tell text from numbers here.
+    """
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class Node:
     """A value and its line, counted from 1. ``value`` is a scalar, a list of nodes or a dict of them.
 
-    ``variables`` are those expanded in a scalar. ``size`` is the number of values below and with it, aliases followed.
+    ``variables`` are those expanded in a scalar. ``size`` is the number of values below and with it, ``depth`` how deep
+    they are nested, both with aliases followed.
     """
 
     value: Any
     line: int
     variables: tuple[str, ...] = ()
     size: int = 1
+    depth: int = 0
 
 
 class Unreadable(Exception):  # noqa: N818
@@ -111,27 +122,34 @@ class _Reader:
         return root or Node(None, 1)
 
     def _node(self, event: Any, path: Path, line: int) -> Node:
-        line = line or _line(event)
-        if isinstance(event, AliasEvent):
-            return self._alias(event, path)
-        anchor = event.anchor
-        if anchor is not None:
-            self._anchors[anchor] = None
+        node = self._alias(event, path) if isinstance(event, AliasEvent) else self._own(event, path, line)
+        if node.size > MAX_VALUES:
+            self._stop(event, path, f"stands for more than {MAX_VALUES:,} values once its aliases are followed", "")
+        if len(path) + node.depth > MAX_DEPTH:
+            self._too_deep(event)
+        return node
+
+    def _own(self, event: Any, path: Path, line: int) -> Node:
+        """A value that stands here itself; it can be repeated by an alias once it is complete."""
+        if event.anchor is not None:
+            self._anchors[event.anchor] = None
         if event.tag is not None:
             self._stop(event, path, f"the tag {event.tag} is not supported", "Write the plain value.")
         if len(path) > MAX_DEPTH:
-            self._stop(event, (), f"is nested more than {MAX_DEPTH} deep", "")
+            self._too_deep(event)
+        line = line or _line(event)
         if isinstance(event, MappingStartEvent):
             node = self._mapping(path, line)
         elif isinstance(event, SequenceStartEvent):
             node = self._sequence(path, line)
         else:
             node = self._scalar(event, path, line)
-        if node.size > MAX_VALUES:
-            self._stop(event, path, f"stands for more than {MAX_VALUES:,} values once its aliases are followed", "")
-        if anchor is not None:
-            self._anchors[anchor] = node
+        if event.anchor is not None:
+            self._anchors[event.anchor] = node
         return node
+
+    def _too_deep(self, event: Any) -> NoReturn:
+        self._stop(event, (), f"is nested more than {MAX_DEPTH} deep", "")
 
     def _alias(self, event: Any, path: Path) -> Node:
         node = self._anchors.get(event.anchor)
@@ -150,13 +168,13 @@ class _Reader:
                 message = f"the key `{key}` is here twice, first on line {lines[key]}"
                 self._report(key_line, path, message, "Remove one of them.")
             items[key], lines[key] = node, key_line
-        return Node(items, line, size=1 + sum(node.size for node in items.values()))
+        return _collection(items, line, items.values())
 
     def _sequence(self, path: Path, line: int) -> Node:
         items: list[Node] = []
         while not isinstance(event := next(self._events), SequenceEndEvent):
             items.append(self._node(event, (*path, len(items)), 0))
-        return Node(items, line, size=1 + sum(node.size for node in items))
+        return _collection(items, line, items)
 
     def _key(self, event: Any, path: Path) -> str:
         """A key is text whatever it looks like: a database may be named ``no`` or ``007``."""
@@ -168,16 +186,18 @@ class _Reader:
 
     def _scalar(self, event: Any, path: Path, line: int) -> Node:
         text, variables = self._expanded(event.value, path, _line(event))
-        if not event.implicit[0] or (variables and not text):
-            return Node(text, line, variables)
+        if variables:
+            return Node(Expanded(text), line, variables)
+        if not event.implicit[0]:
+            return Node(text, line)
         if text.lower() in _OLD_BOOLEANS:
             meant = _OLD_BOOLEANS[text.lower()]
             message = f"`{text}` is {meant} to some readers of YAML and a word to others"
             self._report(line, path, message, f'Write {meant}, or "{text}" in quotes for the word.')
         elif _OCTAL.fullmatch(text):
-            message = f"`{text}` is an octal number to some readers of YAML and a decimal one to others"
-            self._report(line, path, message, f'Write it without the leading zero, or "{text}" in quotes for text.')
-        return Node(_typed(text), line, variables)
+            message = "begins with a zero: an octal number to some readers of YAML, a decimal one to others"
+            self._report(line, path, message, "Write the number without it, or put text in quotes.")
+        return Node(_typed(text), line)
 
     def _expanded(self, text: str, path: Path, line: int) -> tuple[str, tuple[str, ...]]:
         variables: list[str] = []
@@ -188,13 +208,15 @@ class _Reader:
             variable = _VARIABLE.fullmatch(match["inside"]) if match["end"] else None
             if variable is None:
                 hint = "Write ${NAME} or ${NAME:-default}; `$$` stands for a dollar sign."
-                self._report(line, path, f"`{match[0]}` is not a variable", hint)
+                self._report(line, path, "`${` does not begin the name of a variable here", hint)
                 return ""
             name, default = variable["name"], variable["default"]
             variables.append(name)
             if default is None and name not in self._env:
                 hint = f"Set it, or give a default: ${{{name}:-value}}."
                 self._report(line, path, f"the environment variable {name} is not set", hint)
+            elif not self._env.get(name, "").isprintable():
+                self._report(line, path, f"the environment variable {name} holds line breaks or what is not text", "")
             return self._env.get(name, "") or default or ""
 
         return _EXPANSION.sub(expand, text), tuple(variables)
@@ -204,6 +226,11 @@ class _Reader:
 
     def _stop(self, event: Any, path: Path, message: str, hint: str) -> NoReturn:
         raise Unreadable(Problem(_line(event), Fault(path, message, hint)))
+
+
+def _collection(value: Any, line: int, items: Collection[Node]) -> Node:
+    size, depth = sum(node.size for node in items), max((node.depth for node in items), default=0)
+    return Node(value, line, size=size + 1, depth=depth + 1)
 
 
 def _line(event: Any) -> int:

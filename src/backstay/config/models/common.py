@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -21,6 +22,7 @@ from pydantic import (
 )
 
 from backstay.config.secrets import SecretRef
+from backstay.config.yamltree import Expanded
 from backstay.core.errors import ConfigError
 from backstay.core.retention import KeepPolicy
 from backstay.core.schedule import MACROS, check_cron
@@ -29,6 +31,7 @@ from backstay.core.units import exact_duration, exact_size, parse_duration, pars
 _CRON_TERM = r"(?:\*|(?:\d{1,2}|[A-Za-z]{3})(?:-(?:\d{1,2}|[A-Za-z]{3}))?)(?:/\d{1,2})?"
 CRON_FIELD = re.compile(rf"{_CRON_TERM}(?:,{_CRON_TERM})*", re.ASCII)  # what both Kubernetes and cronsim read
 STAMPED = re.compile(r".*-\d{8}-\d{6}", re.ASCII)
+NUMBER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 DNS_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}"
 MAX_PREFIX_BYTES = 512  # leaves as much of S3's 1,024 for the file names below it
@@ -143,6 +146,14 @@ def _secret(value: Any) -> SecretRef:
     return SecretRef.parse(value if isinstance(value, str) else "")
 
 
+def _expanded_number(value: Any) -> Any:
+    return int(value) if isinstance(value, Expanded) and NUMBER.fullmatch(value) else value
+
+
+def _expanded_truth(value: Any) -> Any:
+    return value == "true" if isinstance(value, Expanded) and value in {"true", "false"} else value
+
+
 Text = Annotated[str, AfterValidator(_text)]
 Name = Annotated[
     str,
@@ -181,9 +192,10 @@ Secret = Annotated[
     PlainSerializer(str, return_type=str),
     WithJsonSchema({"type": "string", "title": "secret reference", "pattern": "^(secret|env|file|cmd):.+$"}),
 ]
-Whole = Annotated[int, Field(strict=True)]
-Positive = Annotated[int, Field(strict=True, ge=1)]
-YesNo = Annotated[bool, Field(strict=True)]
+Whole = Annotated[int, Field(strict=True), BeforeValidator(_expanded_number)]
+Positive = Annotated[int, Field(strict=True, ge=1), BeforeValidator(_expanded_number)]
+Number = Annotated[float, Field(strict=True), BeforeValidator(_expanded_number)]
+YesNo = Annotated[bool, Field(strict=True), BeforeValidator(_expanded_truth)]
 
 
 class Keep(Model):

@@ -20,6 +20,7 @@ from backstay.config.models.common import (
     Secret,
     TargetName,
     Text,
+    Whole,
     YesNo,
     check_prefix,
     matching,
@@ -62,7 +63,7 @@ class Compression(Model):
     algorithm: Literal["gzip", "zstd"] = Field(
         default="gzip", description="`gzip`, which every machine can read, or `zstd`, which is smaller."
     )
-    level: Annotated[int, Field(strict=True)] | None = Field(
+    level: Whole | None = Field(
         default=None, description="gzip 1 to 3, zstd 1 to 19. When not set: 1 for gzip, 3 for zstd.", examples=[1]
     )
 
@@ -90,7 +91,7 @@ class DatabaseOptions(Model):
         description="The server: a DNS name (in the cluster `service.namespace`), an address, or the folder of a "
         "Unix socket; `{name}` and `{namespace}` are filled in.",
     )
-    port: Annotated[int, Field(strict=True, ge=1, le=65535)] = Field(default=5432, description="The server's port.")
+    port: Whole = Field(default=5432, ge=1, le=65535, description="The server's port.")
     user: Text = Field(
         default="postgres", description="The role that connects. It must be able to read everything in the database."
     )

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from backstay.config.models.common import Cron, Duration, Model, Positive, Secret, Size, Text, matching
+from backstay.config.models.common import Cron, Duration, Model, Number, Positive, Secret, Size, Text, matching
 
 EMAIL = r"[^@\s]+@[^@\s]+"
 WITH_CREDENTIALS = re.compile(r"[a-z0-9+]+://[^/]*@", re.IGNORECASE)
@@ -14,6 +14,12 @@ WITH_CREDENTIALS = re.compile(r"[a-z0-9+]+://[^/]*@", re.IGNORECASE)
 def _url(value: str) -> str:
     if WITH_CREDENTIALS.match(value) and not value.startswith("ssh://git@"):
         raise ValueError("must not hold credentials: remove what stands before the '@'")
+    return value
+
+
+def _someone(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value:
+        raise ValueError("must not be empty")
     return value
 
 
@@ -69,7 +75,9 @@ class Slack(Model):
 class Mail(Model):
     """E-mail."""
 
-    to: tuple[Email, ...] = Field(description="Who gets it.", min_length=1, examples=[["backup-alerts@example.com"]])
+    to: Annotated[tuple[Email, ...], AfterValidator(_someone)] = Field(
+        description="Who gets it.", examples=[["backup-alerts@example.com"]]
+    )
 
 
 class Alerts(Model):
@@ -82,7 +90,7 @@ class Alerts(Model):
 class Slo(Model):
     """Objectives: what is promised, and reported against."""
 
-    success_rate: Annotated[float, Field(strict=True, gt=0, le=100)] | None = Field(
+    success_rate: Annotated[Number, Field(gt=0, le=100)] | None = Field(
         default=None, description="Percent of runs that succeed.", examples=[99]
     )
     rpo: Duration | None = Field(default=None, description="The most that may be lost, as time.", examples=["24h"])
