@@ -33,6 +33,7 @@ def test_what_cannot_be_known_is_said_and_not_guessed(catalog):
     said = " ".join(dump.warnings)
     assert all(word in said for word in ("no manifest", "checksum", "UTC", "Roles"))
     assert dump.store == "main"
+    assert dump.restore_by_hand[0] == f"Fetch memory://tests/postgres-backups/cardboard/cardboard-{OLD}.sql.gz"
 
 
 def test_listed_only_when_asked_for(catalog):

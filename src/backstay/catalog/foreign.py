@@ -6,6 +6,7 @@ They can be listed and restored; what nobody wrote down about them is said, not 
 
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from shlex import quote
 
 from backstay.catalog import keys
 from backstay.core.model import Artifact, Backup, State, Target
@@ -46,7 +47,7 @@ def foreign(
     """
     for info, stamp, tail in _unclaimed(store, naming, claimed):
         if tail == TAIL:
-            yield _backup(info, target, stamp, store_name)
+            yield _backup(info, target, stamp, store_name, store.describe() + info.key)
 
 
 def strays(store: Store, naming: Naming, claimed: Container[str]) -> Iterator[ObjectInfo]:
@@ -65,7 +66,7 @@ def _unclaimed(store: Store, naming: Naming, claimed: Container[str]) -> Iterato
             yield info, stamp, tail
 
 
-def _backup(info: ObjectInfo, target: Target, stamp: str, store_name: str) -> Backup:
+def _backup(info: ObjectInfo, target: Target, stamp: str, store_name: str, url: str) -> Backup:
     dump = Artifact(
         role=ROLE,
         key=info.key,
@@ -85,6 +86,10 @@ def _backup(info: ObjectInfo, target: Target, stamp: str, store_name: str) -> Ba
         point_in_time=None,
         artifacts=(dump,),
         warnings=WARNINGS,
-        restore_by_hand=("gunzip -c {dump.file} | psql --set ON_ERROR_STOP=1 --dbname NEW_DATABASE",),
+        restore_by_hand=(
+            f"Fetch {url}",
+            f"gunzip -c {quote(info.key.rpartition('/')[2])} | tail -n 5   (must show the end marker of pg_dump)",
+            f"gunzip -c {quote(info.key.rpartition('/')[2])} | psql -X -v ON_ERROR_STOP=1 -d NEW_DATABASE",
+        ),
         store=store_name,
     )
