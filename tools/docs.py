@@ -95,7 +95,7 @@ def pages() -> dict[str, Callable[[], str]]:
         "docs/reference/configuration.md": configuration_page,
         "docs/reference/errors.md": errors_page,
     }
-    if importlib.util.find_spec(COMMANDS) is not None:
+    if importlib.util.find_spec("backstay.cli.reference") is not None:
         found["docs/reference/commands.md"] = commands_page
     return found
 

@@ -1,0 +1,130 @@
+"""Which file is read, and what is said when there is none or it cannot be."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from backstay.config.load import Origin, load, places
+from backstay.core.errors import ConfigError
+
+
+@pytest.fixture
+def written(tmp_path, minimal):
+    """Writes a valid configuration of its own cluster name below ``tmp_path``."""
+
+    def write(name, cluster):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(minimal.replace("home\n", f"{cluster}\n", 1))
+        return path
+
+    return write
+
+
+def refusal(path, env=None, cwd=None):
+    with pytest.raises(ConfigError) as caught:
+        load(path, env or {}, cwd=cwd)
+    return caught.value
+
+
+def test_the_first_place_that_has_one_is_read(tmp_path, written):
+    named, variable, here = (
+        written("a.yaml", "named"),
+        written("b.yaml", "variable"),
+        written("here/backstay.yaml", "here"),
+    )
+    written("xdg/backstay/backstay.yaml", "xdg")
+    env = {"BACKSTAY_CONFIG": str(variable), "XDG_CONFIG_HOME": str(tmp_path / "xdg")}
+    assert load(named, env, cwd=here.parent).config.cluster == "named"
+    assert load(None, env, cwd=here.parent).config.cluster == "variable"
+    del env["BACKSTAY_CONFIG"]
+    assert load(None, env, cwd=here.parent).config.cluster == "here"
+    assert load(None, env, cwd=tmp_path).config.cluster == "xdg"
+
+
+def test_places():
+    assert list(places({"HOME": "/home/me"}, Path())) == [
+        Path("backstay.yaml"),
+        Path("/home/me/.config/backstay/backstay.yaml"),
+        Path("/etc/backstay/backstay.yaml"),
+    ]
+    assert list(places({"XDG_CONFIG_HOME": "relative"}, Path()))[1:] == [Path("/etc/backstay/backstay.yaml")]
+
+
+def test_no_configuration_at_all(tmp_path):
+    if Path("/etc/backstay/backstay.yaml").exists():
+        pytest.skip("this machine has a configuration of its own")
+    error = refusal(None, cwd=tmp_path)
+    assert error.message == "there is no configuration"
+    assert error.hint == (
+        f"`backstay init` writes one. Looked for {tmp_path}/backstay.yaml, /etc/backstay/backstay.yaml."
+    )
+
+
+def test_a_named_file_that_is_not_there(tmp_path):
+    assert refusal(tmp_path / "x.yaml").message == f"there is no file {tmp_path}/x.yaml"
+    error = refusal(None, {"BACKSTAY_CONFIG": f"{tmp_path}/x.yaml"})
+    assert error.message == f"there is no file {tmp_path}/x.yaml"
+    assert error.hint == "The environment variable BACKSTAY_CONFIG names it."
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "{path} is empty"),
+        (b"# only words\n", "{path} is empty"),
+        (b"cluster: x\nuser: \xff\n", "{path}:2: is not text in UTF-8"),
+        (b"#" * 1_048_577, "{path} is larger than 1 MiB"),
+        (b"- a\n- b\n", "{path}:1: must be a section with keys, not a list"),
+        (b"just words\n", "{path}:1: must be a section with keys, not the text 'just words'"),
+        (b"cluster: a\x00b\n", "{path}:1: is not valid YAML: control characters are not allowed"),
+    ],
+)
+def test_what_is_not_a_configuration(tmp_path, data, message):
+    path = tmp_path / "backstay.yaml"
+    path.write_bytes(data)
+    assert refusal(path).message == message.format(path=path)
+
+
+def test_a_folder_cannot_be_read(tmp_path):
+    assert refusal(tmp_path).message == f"{tmp_path} cannot be read: Is a directory"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
+def test_a_file_without_the_right_to_read_it(written):
+    path = written("backstay.yaml", "home")
+    path.chmod(0)
+    assert refusal(path).message == f"{path} cannot be read: Permission denied"
+
+
+def test_a_byte_order_mark_does_not_matter(tmp_path, minimal):
+    path = tmp_path / "backstay.yaml"
+    path.write_bytes(b"\xef\xbb\xbf" + minimal.encode())
+    assert load(path, {}).config.cluster == "home"
+
+
+def test_what_is_kept_of_the_file(tmp_path):
+    text = "cluster: ${NAME}\nstores:\n  main:\n    url: s3://home-backups\n    region:\n"
+    path = tmp_path / "backstay.yaml"
+    path.write_text(text)
+    loaded = load(path, {"NAME": "home"})
+    assert (loaded.path, loaded.text) == (path, text)
+    assert loaded.origins == {
+        (): Origin(1),
+        ("cluster",): Origin(1, ("NAME",)),
+        ("stores",): Origin(2),
+        ("stores", "main"): Origin(3),
+        ("stores", "main", "url"): Origin(4),
+    }
+
+
+def test_pydantic_is_imported_only_when_a_configuration_is_loaded():
+    program = (
+        "import sys; import backstay.config, backstay.config.load, backstay.config.secrets, backstay.config.resolved;"
+        "print(sorted({name.partition('.')[0] for name in sys.modules} & {'pydantic', 'pydantic_core', 'cronsim'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
