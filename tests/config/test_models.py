@@ -123,8 +123,3 @@ postgres:
         "postgres/wiki: without a `schedule` nothing can say when a backup is late",
         "stores.plain: the endpoint is plain http: whoever is on the way can read and change what is sent",
     ]
-
-
-def test_secrets_are_not_in_the_repr(configured):
-    config = configured("postgres: {password: 'cmd:pass show db', databases: {ham: {}}}")
-    assert str(config.postgres_databases()["ham"].password) == "cmd:pass show db"
