@@ -54,6 +54,21 @@ def test_found_by_its_stamp_but_never_the_latest(catalog):
     assert catalog.find("cardboard").stamp == STAMP
 
 
+def test_no_other_tools_dumps_are_looked_for_where_none_can_be_meant(catalog, store):
+    run_backup(catalog)
+    store.requests.clear()
+    assert catalog.find("card").stamp == STAMP
+    assert catalog.find("@20260211").stamp == STAMP
+    assert {key for verb, key in store.requests if verb == "list"} == {"backstay/v1/backups/"}
+
+
+def test_a_configured_target_without_any_backup_says_how_to_make_one(catalog):
+    for text in ("openclaw", "postgres/openclaw-memory-db", "openclaw@latest", "openclaw@2026"):
+        with pytest.raises(NoSuchBackup, match="no backup of postgres/openclaw-memory-db") as raised:
+            catalog.find(text)
+        assert "backstay backup postgres/openclaw-memory-db" in raised.value.hint
+
+
 def test_what_a_run_wrote_is_not_foreign_committed_or_not(catalog):
     run_backup(catalog)
     intent = catalog.begin(CARDBOARD, "20260212-030000")

@@ -281,6 +281,7 @@ def test_cleaning_tells_what_it_did():
     catalog.begin(CARDBOARD, STAMP).promise("a/one")
     (swept,) = catalog.clean(CARDBOARD)
     assert (swept.result, swept.keys) == (Swept.REMOVED, ("a/one",))
+    assert swept.message == (f"postgres/cardboard@{STAMP}: removed what its run left when it was killed (1 object)")
 
 
 def test_cleaning_by_age_leaves_what_is_younger():

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Protocol
 
 from backstay.catalog import refs
@@ -21,7 +22,7 @@ class Listing(Protocol):
         """Target and stamp of every committed backup."""
 
     def foreign_targets(self, target: Target | None = None, tier: TierKind | None = None) -> Iterator[Target]:
-        """The targets that may have dumps of other tools."""
+        """The targets that may have dumps of other tools; asks no store."""
 
     def foreign(self, target: Target) -> Iterator[Backup]:
         """The dumps of other tools."""
@@ -38,42 +39,94 @@ def find(
 ) -> Backup:
     """The backup that ``text`` means. ``home`` names the store that is preferred when several have it.
 
-    Dumps of other tools can be named by their stamp, but are never the latest. Each catalog is listed
-    inside of ``reaching``. Raises ``NoSuchBackup``.
+    Dumps of other tools can be named by their stamp, but are never the latest; they are looked for only when
+    they may be meant. Each catalog is asked inside of ``reaching``. Raises ``NoSuchBackup``.
     """
     ref = refs.parse(text)
-    known = _known(ref, lambda target: _ids(catalogs, target, reaching))
+    search = _Search(catalogs, home, reaching)
     if not ref.target and not ref.latest:
-        target, stamp = refs.choose_any(ref, ((target, stamp) for target, stamp, _ in known))
-    else:
-        target = refs.choose_target(ref, (target for target, _, _ in known))
-        if ref.latest:
-            return _latest(ref, target, known, home)
-        stamp = refs.choose_stamp(ref, target, (stamp for owner, stamp, _ in known if owner == target))
-    return _get(target, stamp, known, home)
+        return search.by_stamp(ref)
+    target, known = search.of_target(ref)
+    if ref.latest:
+        return search.latest(target, known)
+    known += search.foreign(target)
+    if not known:
+        raise _none(target)
+    return search.get(target, refs.choose_stamp(ref, target, (one.stamp for one in known)), known)
 
 
-Known = list[tuple[Target, str, Listing]]
+@dataclass(frozen=True)
+class _Known:
+    """A backup that one catalog lists."""
+
+    target: Target
+    stamp: str
+    catalog: Listing
 
 
-def _known(ref: refs.Ref, ids: Callable[[Target | None], Known]) -> Known:
-    """Every id there is; for a reference with a whole target id only that target's, which is a short list."""
-    exact = _as_target(ref.target)
-    return (ids(exact) if exact else []) or ids(None)
+@dataclass(frozen=True)
+class _Search:
+    catalogs: Sequence[Listing]
+    home: Callable[[Target], str]
+    reaching: Callable[[Listing], AbstractContextManager[None]]
 
+    def by_stamp(self, ref: refs.Ref) -> Backup:
+        """The one backup of any target whose stamp begins as asked."""
+        known = self.ids()
+        if not any(one.stamp.startswith(ref.stamp) for one in known):
+            known += [dump for target in sorted(self.configured()) for dump in self.foreign(target)]
+        target, stamp = refs.choose_any(ref, ((one.target, one.stamp) for one in known))
+        return self.get(target, stamp, known)
 
-def _ids(
-    catalogs: Sequence[Listing],
-    target: Target | None,
-    reaching: Callable[[Listing], AbstractContextManager[None]],
-) -> Known:
-    found: Known = []
-    for catalog in catalogs:
-        with reaching(catalog):
-            found += [(owner, stamp, catalog) for owner, stamp in catalog.ids(target)]
-            for owner in catalog.foreign_targets(target):
-                found += [(owner, dump.stamp, catalog) for dump in catalog.foreign(owner)]
-    return found
+    def of_target(self, ref: refs.Ref) -> tuple[Target, list[_Known]]:
+        """The target that is meant and its committed backups; a whole id costs one short list."""
+        exact = _as_target(ref.target)
+        known = self.ids(exact) if exact else []
+        if exact and (known or exact in self.configured()):
+            return exact, known
+        known = self.ids()
+        target = refs.choose_target(ref, {one.target for one in known} | self.configured())
+        return target, [one for one in known if one.target == target]
+
+    def latest(self, target: Target, known: list[_Known]) -> Backup:
+        """The newest complete one."""
+        for stamp in sorted({one.stamp for one in known}, reverse=True):
+            backup = self.get(target, stamp, known)
+            if backup.state is State.COMPLETE:
+                return backup
+        stamps = sorted({one.stamp for one in known or self.foreign(target)})
+        if not stamps:
+            raise _none(target)
+        raise NoSuchBackup(
+            f"{target} has no complete backup",
+            hint=f"The newest of its {len(stamps):,} is {target}@{stamps[-1]}, which can be named.",
+        )
+
+    def get(self, target: Target, stamp: str, known: list[_Known]) -> Backup:
+        """One that is known, from the target's own store if that has it."""
+        holders = [one.catalog for one in known if (one.target, one.stamp) == (target, stamp)]
+        preferred = [catalog for catalog in holders if catalog.name == self.home(target)]
+        return (preferred or holders)[0].get(target, stamp)
+
+    def ids(self, target: Target | None = None) -> list[_Known]:
+        """What is committed, in every catalog."""
+        known: list[_Known] = []
+        for catalog in self.catalogs:
+            with self.reaching(catalog):
+                known += [_Known(owner, stamp, catalog) for owner, stamp in catalog.ids(target)]
+        return known
+
+    def foreign(self, target: Target) -> list[_Known]:
+        """The dumps of other tools, in every catalog."""
+        known: list[_Known] = []
+        for catalog in self.catalogs:
+            with self.reaching(catalog):
+                known += [_Known(target, dump.stamp, catalog) for dump in catalog.foreign(target)]
+        return known
+
+    def configured(self) -> set[Target]:
+        """The targets known without asking a store."""
+        return {target for catalog in self.catalogs for target in catalog.foreign_targets()}
 
 
 def _as_target(text: str) -> Target | None:
@@ -84,20 +137,5 @@ def _as_target(text: str) -> Target | None:
         return None
 
 
-def _latest(ref: refs.Ref, target: Target, known: Known, home: Callable[[Target], str]) -> Backup:
-    stamps = sorted({stamp for owner, stamp, _ in known if owner == target}, reverse=True)
-    for stamp in stamps:
-        backup = _get(target, stamp, known, home)
-        if backup.state is State.COMPLETE:
-            return backup
-    raise NoSuchBackup(
-        f"{target} has no complete backup",
-        hint=f"The newest of its {len(stamps):,} is {target}@{stamps[0]}, which can be named.",
-        ref=ref.text,
-    )
-
-
-def _get(target: Target, stamp: str, known: Known, home: Callable[[Target], str]) -> Backup:
-    holders = [catalog for owner, found, catalog in known if (owner, found) == (target, stamp)]
-    preferred = [catalog for catalog in holders if catalog.name == home(target)]
-    return (preferred or holders)[0].get(target, stamp)
+def _none(target: Target) -> NoSuchBackup:
+    return NoSuchBackup(f"there is no backup of {target}", hint=f"`backstay backup {target}` makes one.")

@@ -12,6 +12,7 @@ from backstay.catalog import intent, keys, manifest, records
 from backstay.catalog.intent import IntentRecord, IntentState
 from backstay.core.errors import AlreadyExists, CatalogError, Locked, NotFound
 from backstay.core.model import Target
+from backstay.core.units import counted
 from backstay.store.base import Store
 
 TOMBSTONE_AGE = timedelta(days=1)
@@ -35,6 +36,17 @@ class Sweep:
     result: Swept
     keys: tuple[str, ...] = ()
     problem: str = ""
+
+    @property
+    def message(self) -> str:
+        """What was done, in a sentence for people."""
+        done = {
+            Swept.FINISHED: "finished the commit that its run had decided before it was killed",
+            Swept.CLOSED: "is whole; removed the note its run had left",
+            Swept.REMOVED: f"removed what its run left when it was killed ({counted(len(self.keys), 'object')})",
+            Swept.REFUSED: f"could not be cleaned up: {self.problem}",
+        }
+        return f"{self.target}@{self.stamp}: {done[self.result]}"
 
 
 def sweep(store: Store, target: Target, stamp: str, now: datetime) -> Sweep | None:
