@@ -8,7 +8,7 @@ import pytest
 from backstay.catalog import keys
 from backstay.catalog.intent import IntentState, read
 from backstay.catalog.sweep import Swept
-from backstay.core.errors import CatalogError, LeaseLost, Unavailable
+from backstay.core.errors import CatalogError, LeaseLost, Locked, Unavailable
 from tests.catalog.fakes import (
     CARDBOARD,
     FULL,
@@ -267,9 +267,43 @@ def test_an_intent_that_names_our_own_records_deletes_nothing():
     assert manifest in store.objects
 
 
-def test_a_damaged_intent_is_reported_and_left():
+def test_what_the_store_has_locked_is_reported_and_tried_again():
     store = DictStore()
-    store.objects[keys.intent_key(CARDBOARD, STAMP)] = b"{"
+    catalog = make_catalog(store)
+    catalog.begin(CARDBOARD, STAMP).promise("a/one")
+
+    def lock(verb, key):
+        if (verb, key) == ("delete", "a/one"):
+            raise Locked("a/one is locked until 2027")
+
+    store.before = lock
+    (swept,) = catalog.clean(CARDBOARD)
+    assert swept.result is Swept.REFUSED
+    assert swept.message.endswith("could not be cleaned up: a/one is locked until 2027")
+    revive(store)
+    store.objects["a/one"] = b"x"
+    catalog.clean(CARDBOARD)
+    assert artifacts_in(store) == set()
+
+
+def test_a_commit_never_replaces_another_backup():
+    store = DictStore()
+    catalog = make_catalog(store)
+    intent = catalog.begin(CARDBOARD, STAMP)
+    backup = make_backup(artifacts=())
+    store.objects[keys.manifest_key(CARDBOARD, STAMP)] = b"another"
+    with pytest.raises(CatalogError, match="another backup"):
+        catalog.commit(backup, intent)
+    assert store.objects[keys.manifest_key(CARDBOARD, STAMP)] == b"another"
+
+
+@pytest.mark.parametrize("body", [b"{", b"another id"], ids=["cut", "moved"])
+def test_a_damaged_intent_is_reported_and_left(body):
+    store = DictStore()
+    if body != b"{":
+        make_catalog(store).begin(CARDBOARD, NEW)
+        body = store.objects.pop(keys.intent_key(CARDBOARD, NEW))
+    store.objects[keys.intent_key(CARDBOARD, STAMP)] = body
     (swept,) = make_catalog(store).clean(CARDBOARD)
     assert (swept.stamp, swept.result) == (STAMP, Swept.REFUSED)
     assert keys.intent_key(CARDBOARD, STAMP) in store.objects

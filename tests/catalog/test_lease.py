@@ -183,6 +183,50 @@ def settle(written):
         threading.Event().wait(0.3)
 
 
+def test_without_conditional_puts_the_one_that_was_overwritten_finds_out_by_reading_back():
+    store = DictStore(caps=WEAK)
+    written, overwritten = threading.Event(), threading.Event()
+    outcome = []
+
+    def wait_for_the_other(seconds):
+        assert seconds == lease.SETTLE_SECONDS
+        written.set()
+        assert overwritten.wait(10)
+
+    def first():
+        try:
+            acquire(store, "first", sleep=wait_for_the_other)
+        except LeaseHeld as error:
+            outcome.append(error.context["owner"])
+
+    other = threading.Thread(target=first)
+
+    def let_the_other_write(verb, _key):
+        if verb == "put":
+            store.before = lambda _verb, _key: None
+            other.start()
+            assert written.wait(10)
+
+    store.before = let_the_other_write  # both have looked and seen nothing before either writes
+    won = acquire(store, "second", sleep=lambda _seconds: overwritten.set() or other.join(10))
+    won.check()
+    assert outcome == ["second"]
+
+
+def test_of_two_that_saw_no_lease_the_slower_is_told_who_was_faster():
+    store = DictStore()
+
+    def faster(verb, _key):
+        if verb == "put":
+            store.before = lambda _verb, _key: None
+            acquire(store, "faster")
+
+    store.before = faster
+    with pytest.raises(LeaseHeld, match="backup on node-1") as raised:
+        acquire(store, "slower")
+    assert raised.value.context["owner"] == "faster"
+
+
 def test_an_expired_lease_asked_for_by_many_goes_to_one():
     store, clock = DictStore(), Clock()
     acquire(store, "dead", now=clock)

@@ -123,6 +123,11 @@ def test_what_is_no_schedule_is_a_configuration_error(cron):
     assert raised.value.hint
 
 
+@pytest.mark.parametrize("cron", ["0 3 * * *", "*/5 9-17 * * MON-FRI", "@daily", "0 0 29 2 *"])
+def test_what_is_a_schedule_passes_as_it_is(cron):
+    assert check_cron(cron) == cron
+
+
 def test_a_schedule_of_one_minute_is_cheap_to_follow():
     start = utc(2026, 2, 11)
     found = list(islice(due_times("* * * * *", BERLIN, start, start + 400 * DAY), 1000))
