@@ -8,7 +8,7 @@ import pytest
 from backstay.catalog import keys
 from backstay.catalog.intent import IntentState, read
 from backstay.catalog.sweep import Swept
-from backstay.core.errors import CatalogError, LeaseLost, Locked, Unavailable
+from backstay.core.errors import BackstayError, CatalogError, LeaseLost, Locked, Unavailable
 from tests.catalog.fakes import (
     CARDBOARD,
     FULL,
@@ -151,6 +151,44 @@ def test_killed_at_any_request_of_a_removal(done):
     pytest.fail("the removal never ended")
 
 
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("lasting", [False, True], ids=["once", "from then on"])
+def test_a_store_that_fails_at_any_request_and_a_run_that_then_gives_up(done, lasting):
+    """Whether the request was done is not known to the run; what it withdraws must not be promised."""
+    for number in range(1, MOST_REQUESTS):
+        store = DictStore()
+        catalog = make_catalog(store)
+        run_backup(catalog, make_backup(stamp=OLD))
+        left = [number]
+
+        def fail(_verb, _key, left=left):
+            left[0] -= 1
+            if left[0] == 0 or (lasting and left[0] < 0):
+                raise Unavailable("no answer")
+
+        setattr(store, "after" if done else "before", fail)
+        backup = make_backup()
+        intent = None
+        try:
+            intent = catalog.begin(CARDBOARD, STAMP)
+            for one in backup.artifacts:
+                intent.promise(one.key)
+                store.put(one.key, (b"x",))
+            catalog.commit(backup, intent)
+        except Unavailable:
+            with suppress(BackstayError):
+                if intent is not None:
+                    intent.withdraw()
+        revive(store)
+        check_promises_kept(store)
+        make_catalog(store).clean(CARDBOARD)
+        check_no_litter(store)
+        assert f"postgres/cardboard@{OLD}" in check_promises_kept(store)
+        if left[0] > 0:
+            return
+    pytest.fail("the run never ended")
+
+
 def interleave(store, number, other, *, done):
     """Let ``other`` do all of its work at the n-th request of the run that goes on."""
     left = [number]
@@ -284,6 +322,21 @@ def test_what_the_store_has_locked_is_reported_and_tried_again():
     store.objects["a/one"] = b"x"
     catalog.clean(CARDBOARD)
     assert artifacts_in(store) == set()
+
+
+def test_a_backup_whose_intent_cannot_be_removed_is_a_backup_all_the_same():
+    store = DictStore()
+
+    def fail(verb, _key):
+        if verb == "delete":
+            raise Unavailable("no answer")
+
+    store.before = fail
+    backup = run_backup(make_catalog(store))
+    revive(store)
+    assert check_promises_kept(store) == {backup.id}
+    assert [swept.result for swept in make_catalog(store).clean(CARDBOARD)] == [Swept.CLOSED]
+    assert intents_in(store) == []
 
 
 def test_a_commit_never_replaces_another_backup():

@@ -10,13 +10,14 @@ Cleaning up is in sweep.py.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from backstay.catalog import keys, manifest, records
-from backstay.core.errors import AlreadyExists, CatalogError, LeaseLost, NotFound
+from backstay.core.errors import AlreadyExists, CatalogError, LeaseLost, NotFound, StoreError
 from backstay.core.model import Backup, Target
 from backstay.core.units import exact_time
 from backstay.store.base import Store
@@ -141,8 +142,14 @@ class Intent:
     def withdraw(self) -> None:
         """Remove what this run wrote, and the intent. For a run that failed and has stopped writing.
 
-        Raises ``LeaseLost`` when another run has taken over, or when the commit is already decided.
+        Raises ``LeaseLost`` when another run has taken over, and ``CatalogError`` once the commit is decided:
+        its manifest may be in the store although the answer was an error.
         """
+        if self._record.state is IntentState.COMMITTING:
+            raise CatalogError(
+                f"{self.target}@{self.stamp} is being committed and cannot be withdrawn",
+                hint="Everything of it is stored. The next run of the target finishes the commit.",
+            )
         self._move(state=IntentState.ABANDONED)
         self._store.delete(self.keys)
         self._store.delete((self._record.key,))
@@ -162,7 +169,8 @@ class Intent:
         if self._removed_since():
             self._store.delete((key,))
             raise _taken(self._record)
-        self._store.delete((self._record.key,))
+        with suppress(StoreError):  # the backup exists; the next run removes the intent
+            self._store.delete((self._record.key,))
 
     def _removed_since(self) -> bool:
         """Whether the backup was finished by another run and has even been removed again.
