@@ -76,7 +76,7 @@ def _finish(store: Store, record: IntentRecord) -> Sweep:
     try:
         fields = record.manifest or {}
         manifest.from_fields(records.Fields(fields, key))
-        records.write(store, key, records.encode(manifest.KIND, fields), create=True)
+        records.put(store, key, records.encode(manifest.KIND, fields), create=True)
         result = Swept.FINISHED
     except AlreadyExists:
         result = Swept.CLOSED
