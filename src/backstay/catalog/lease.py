@@ -216,9 +216,13 @@ def _held(target: Target, record: LeaseRecord | None) -> LeaseHeld:
     holder = record.holder
     return LeaseHeld(
         f"{holder.purpose or 'another run'} on {holder.host} (pid {holder.pid}) is working on {target} "
-        f"since {exact_time(record.acquired_at)}",
+        f"since {_second(record.acquired_at)}",
         hint="Nothing was done. If that run is dead, its lease ends at "
-        f"{exact_time(record.expires_at)} and the next run takes over and cleans up.",
+        f"{_second(record.expires_at)} and the next run takes over and cleans up.",
         owner=holder.owner,
         generation=record.generation,
     )
+
+
+def _second(moment: datetime) -> str:
+    return exact_time(moment.replace(microsecond=0))
