@@ -1,6 +1,7 @@
 """Back up one target: lease, clean up after killed runs, intent, capture, commit; the manifest is written last."""
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -37,22 +38,33 @@ def plan(context: Context, target: Target) -> Plan:
     )
 
 
-def run(context: Context, plan: Plan, progress: Progress) -> Backup:
-    """Take the backup and return it, committed. Raises ``LeaseHeld``, and whatever the tier and the store raise;
-    then nothing of it is left but a note of the failure for ``status``."""
-    target = plan.target
+def run(
+    context: Context, target: Target, progress: Progress, announce: Callable[[Plan], None] = lambda _: None
+) -> Backup:
+    """Take a backup of ``target`` and return it, committed; ``announce`` is told the plan once the source answered.
+
+    Raises ``LeaseHeld``, and whatever the tier and the store raise; then nothing of it is left but a note of the
+    failure for ``status``.
+    """
     catalog = context.catalog(target)
     catalog.ensure_format()
     with context.lease(catalog.store, target, "backup") as lease:
-        return run_held(context, target, lease, progress)
+        return run_held(context, target, lease, progress, announce)
 
 
-def run_held(context: Context, target: Target, lease: Lease, progress: Progress) -> Backup:
+def run_held(
+    context: Context,
+    target: Target,
+    lease: Lease,
+    progress: Progress,
+    announce: Callable[[Plan], None] = lambda _: None,
+) -> Backup:
     """As ``run``, for a caller that holds the lease of the target already."""
     catalog = context.catalog(target)
     catalog.clean(target)
     attempt = _Attempt(context, catalog, context.of(target), lease, context.now())
     try:
+        announce(plan(context, target))
         return attempt.run(progress)
     except BaseException as error:
         attempt.give_up(error)

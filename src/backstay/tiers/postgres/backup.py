@@ -28,7 +28,7 @@ OLDEST_SERVER = 14
 
 def preview(database: Database) -> dict[str, Any]:
     """What a backup would find, by reading only: raises what the backup would raise before it starts."""
-    with database.connection.connect(database.dbname) as session:
+    with database.connection.session(database.dbname, lock_timeout=database.lock_timeout) as session:
         version = _server_version(session, database)
         program = find_pg_dump(database.bin, version, str(database.target), database.connection.where)
         facts = catalog.read(session)
@@ -49,7 +49,7 @@ def backup(database: Database, sink: Sink, progress: Progress) -> Captured:
     Raises ``SourceError`` when the server refuses, ``ToolTooOld`` before anything starts, ``DumpIncomplete`` when the
     dump is not whole, and whatever the sink raises.
     """
-    with database.connection.connect(database.dbname) as session:
+    with database.connection.session(database.dbname, lock_timeout=database.lock_timeout) as session:
         version = _server_version(session, database)
         program = find_pg_dump(database.bin, version, str(database.target), database.connection.where)
         snapshot, at = _open_snapshot(session)
@@ -84,7 +84,7 @@ def _server_version(session: "Session[tuple[Any, ...]]", database: Database) -> 
     if version[0] < OLDEST_SERVER:
         raise SourceError(
             f"{database.target} runs PostgreSQL {version[0]}.{version[1]}; {OLDEST_SERVER} is the oldest supported",
-            hint="PostgreSQL below 14 gets no security fixes any more. Upgrade it, or keep dumping it by hand till then.",
+            hint="PostgreSQL below 14 gets no security fixes any more. Upgrade it first.",
         )
     return version
 
@@ -143,7 +143,7 @@ class _Dump:
             raise DumpIncomplete(
                 f"the dump of {self.database.target} has {seen.large_objects:,} large objects, the database "
                 f"{self.facts.large_objects:,}",
-                hint="Before PostgreSQL 19 a role that is not their owner cannot dump them: use a superuser or the owner.",
+                hint="Before PostgreSQL 19 a role that is not their owner cannot dump them: use a superuser.",
             )
 
     def _failed(self, error: ToolError) -> SourceError:
@@ -227,7 +227,7 @@ def _warnings(facts: catalog.Facts) -> tuple[str, ...]:
     warnings = []
     if foreign:
         warnings.append(
-            f"the rows of {len(foreign)} foreign tables live elsewhere and are not in the dump: {', '.join(foreign[:5])}"
+            f"the rows of {len(foreign)} foreign tables live elsewhere, not in the dump: {', '.join(foreign[:5])}"
         )
     if unlogged:
         warnings.append(f"{len(unlogged)} unlogged tables have no rows on a standby: {', '.join(unlogged[:5])}")
@@ -243,10 +243,10 @@ def _by_hand(database: dict[str, Any], major: int) -> tuple[str, ...]:
         f"You need psql {major} or newer, and the age identity if the files end in .age.",
         "Fetch: aws s3 cp {dump} . && aws s3 cp {globals} .",
         "Decrypt if they end in .age: age -d -i key.txt -o FILE.gz FILE.gz.age",
-        "Roles and the empty database: gunzip -c {globals.file} | psql -X -d postgres "
-        f"(creates database {name}; edit the name first if one is there already)",
+        "Roles and the empty database: gunzip -c {globals.file} | psql -X -d postgres",
+        f"(It creates database {name}: edit the name in the file first if there is one already.)",
         f"Load: gunzip -c {{dump.file}} | psql -X -v ON_ERROR_STOP=1 -d {name}",
-        "Check: the file must end with `-- PostgreSQL database dump complete`; compare row counts with `contents` here.",
+        "Check: the dump ends with `-- PostgreSQL database dump complete`; row counts are in `contents` here.",
         f"Then: psql -X -d {name} -c ANALYZE",
     )
 
@@ -255,7 +255,7 @@ def _hint(said: str, database: Database) -> str:
     steps = {
         "permission denied": f"Grant the role pg_read_all_data: GRANT pg_read_all_data TO {database.connection.user}; "
         "or dump as the owner.",
-        "row-level security": "Row level security hides rows from this role; use the tables' owner, or a role with BYPASSRLS.",
+        "row-level security": "Row level security hides rows from this role; use one with BYPASSRLS, or the owner.",
         "lock timeout": "Another session holds a table exclusively; look in pg_locks, or raise postgres.lock_timeout.",
         "terminating connection": "The server was told to end the connection, or is shutting down. Run it again.",
         "server closed the connection": "The server crashed or restarted; its log says why. Run it again.",

@@ -54,8 +54,24 @@ class Connection:
         """``postgres.cardboard:5432``."""
         return f"{self.host}:{self.port}"
 
-    def connect(self, dbname: str) -> "psycopg.Connection[tuple[Any, ...]]":
-        """An autocommit session without limits on time. The caller closes it. Raises ``SourceError``."""
+    @contextlib.contextmanager
+    def session(self, dbname: str, *, lock_timeout: float = 0) -> "Iterator[psycopg.Connection[tuple[Any, ...]]]":
+        """An autocommit session for the length of a block, with no limit on time but ``lock_timeout`` (seconds, 0 for
+        none). Raises ``SourceError`` when it cannot be made, and in place of any error of the server's in the block.
+        """
+        import psycopg
+
+        session = self._connect(dbname)
+        try:
+            with contextlib.closing(session):
+                session.execute(f"SET lock_timeout = {int(lock_timeout * 1000)}")
+                yield session
+        except psycopg.Error as error:
+            said = (str(error).strip().splitlines() or ["the connection was lost"])[0]
+            message = f"database {dbname} at {self.where}: {said}"
+            raise SourceError(message, hint=_hint(said), where=self.where, database=dbname) from error
+
+    def _connect(self, dbname: str) -> "psycopg.Connection[tuple[Any, ...]]":
         import psycopg
 
         parameters: dict[str, Any] = {
@@ -108,7 +124,8 @@ class Connection:
         return known | ({"sslrootcert": self.sslrootcert} if self.sslrootcert else {})
 
     def _refused(self, dbname: str, said: str) -> SourceError:
-        reason = said.strip().splitlines()[-1].split("FATAL:")[-1].strip() if said.strip() else "no reason given"
+        told = [line for line in said.splitlines() if line.strip() and not line.startswith("\t")]
+        reason = told[-1].rpartition("failed: ")[2].removeprefix("FATAL:").strip() if told else "no reason given"
         message = f"cannot connect to database {dbname} at {self.where} as {self.user}: {reason}"
         return SourceError(message, hint=_hint(reason), where=self.where, database=dbname)
 
@@ -116,6 +133,7 @@ class Connection:
 def _hint(reason: str) -> str:
     """The next step for what libpq or the server said when it refused."""
     steps = {
+        "lock timeout": "Another session holds a table exclusively; look in pg_locks, or raise postgres.lock_timeout.",
         "password": "Check `password` of this database in backstay.yaml: the secret it points to, and the role `user`.",
         "does not exist": "Check `database` and `user` in backstay.yaml; `psql -l` lists what the server has.",
         "refused": "Is the server running, and are `host` and `port` right? Nothing was written.",

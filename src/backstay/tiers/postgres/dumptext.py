@@ -1,4 +1,4 @@
-"""A streaming reader of what ``pg_dump --format=plain`` writes: counts rows, finds the end marker, never holds the data.
+"""A streaming reader of what ``pg_dump --format=plain`` writes: counts rows, finds the end, never holds the data.
 
 The text is SQL with COPY blocks in it. Outside COPY, quoting is followed (``'...'``, ``"..."``, ``$tag$...$tag$``,
 ``--``), so that a function body or a comment that merely looks like a COPY line, an end marker or a psql command is
@@ -53,7 +53,7 @@ class Contents:
         return sum(self.tables.values())
 
 
-# Called for each line of SQL at its start, for each COPY line, and for each block of COPY data; returns what to pass on.
+# Called for each line of SQL and for each block of COPY rows; returns what to pass on.
 Rewrite = Callable[["DumpReader", bytes], bytes]
 
 
@@ -215,7 +215,7 @@ def unquote(identifier: bytes) -> str:
 
 
 def _before_terminator(data: bytes, at: int) -> int:
-    """Where the rows end for certain: before what may be the beginning of a terminator that the next chunk completes."""
+    """Where the rows end for certain: before what may begin a terminator that the next chunk completes."""
     for size in (3, 2, 1):
         if len(data) - size >= at and data.endswith(b"\n\\.\n"[:size]):
             return len(data) - size

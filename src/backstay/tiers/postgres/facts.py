@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from psycopg import Connection as Session
 
 _USER_SCHEMAS = "n.nspname NOT LIKE 'pg\\_%%' AND n.nspname <> 'information_schema'"
-_NOT_OF_EXTENSION = "NOT EXISTS (SELECT 1 FROM pg_depend e WHERE e.objid = {oid} AND e.classid = '{catalog}'::regclass AND e.deptype = 'e')"
+_NOT_OF_EXTENSION = (
+    "NOT EXISTS (SELECT 1 FROM pg_depend e "
+    "WHERE e.objid = {oid} AND e.classid = '{catalog}'::regclass AND e.deptype = 'e')"
+)
 
 _TABLES = f"""
 SELECT n.nspname, c.relname, c.relkind::text, c.relpersistence::text, pg_table_size(c.oid),
@@ -21,7 +24,7 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_inherits i ON i.inhrelid = c.oid AND c.relispartition
 LEFT JOIN pg_class p ON p.oid = i.inhparent LEFT JOIN pg_namespace pn ON pn.oid = p.relnamespace
 WHERE c.relkind IN ('r', 'p', 'f') AND {_USER_SCHEMAS} AND {_NOT_OF_EXTENSION.format(oid="c.oid", catalog="pg_class")}
-"""
+"""  # noqa: S608 - constants of this module alone
 
 _OBJECTS = f"""
 SELECT kind, count(*) FROM (
@@ -40,7 +43,7 @@ SELECT kind, count(*) FROM (
   UNION ALL SELECT 'event triggers' FROM pg_event_trigger
   UNION ALL SELECT 'publications' FROM pg_publication
 ) AS counted GROUP BY kind ORDER BY kind
-"""
+"""  # noqa: S608 - constants of this module alone
 
 _DATABASE = """
 SELECT to_jsonb(d) || jsonb_build_object('owner', pg_get_userbyid(d.datdba),

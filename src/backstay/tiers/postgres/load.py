@@ -1,8 +1,8 @@
 """Loading a dump: psql in restricted mode, fed by a reader that counts what goes in and refuses what must not.
 
 psql runs the text it is given, and a dump comes from a store that someone else may write to. So it runs under
-``\\restrict`` with a token of our own (no command of psql's, no shell), the dump's own ``\\restrict`` pair is taken out,
-and statements that would leave the new database (``\\connect``, ``DROP DATABASE``) stop the load.
+``\\restrict`` with a token of our own (no command of psql's, no shell), the dump's own pair of it is taken out, and
+statements that would leave the new database (``\\connect``, ``DROP DATABASE``) stop the load.
 """
 
 import re
@@ -127,7 +127,7 @@ def load(database: Database, dbname: str, chunks: Iterable[bytes], rewrite: Rewr
     program = find_psql(database.bin)
     reader = DumpReader(rewrite)
     token = secrets.token_hex(16)
-    argv = [program.path, "-X", "-q", "--no-password", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null"]
+    argv = [program.path, "-X", "-q", "--no-password", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-f", "-"]
     options = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
     with (
         database.connection.environment(dbname, PGOPTIONS=options) as (env, handles),
@@ -157,10 +157,10 @@ def _metered(chunks: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
 
 
 def _first_error(tail: list[str]) -> str:
-    """The first ERROR is the cause, later ones its consequences; ``psql:<stdin>:12: ERROR:  x`` becomes ``x (line 12)``."""
+    """The first ERROR is the cause, later ones its consequences: ``psql:<stdin>:12: ERROR:  x``."""
     for line in tail:
         if match := re.match(r"psql:<stdin>:(\d+): (?:ERROR|FATAL):\s+(.*)", line):
-            return f"{match[2]} (line {match[1]} of the dump)"
+            return f"{match[2]} (line {int(match[1]) - 1} of the dump)"  # the first line is our own \\restrict
     return " / ".join(tail[-3:]) or "psql ended without a word"
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from backstay.cluster.apps import Apps
 from backstay.core.errors import RestoreError, SourceError, UsageError
 from backstay.core.model import Backup, NoProgress, Plan, State, Step
-from backstay.core.units import format_count, format_size, format_span
+from backstay.core.units import counted, format_count, format_size, format_span
 from backstay.tiers.base import RestoreRequest
 from backstay.tiers.postgres import compare, swap
 from backstay.tiers.postgres.database import Database
@@ -55,7 +55,7 @@ def plan_restore(database: Database, backup: Backup, request: RestoreRequest, ap
     if options.in_place and (options.to or options.tables or options.schemas):
         raise UsageError("--in-place replaces the live database; it goes with none of --to, --table, --schema")
     find_psql(database.bin)
-    with database.connection.connect(database.maintenance) as session:
+    with database.connection.session(database.maintenance) as session:
         _check_server(session, database, backup)
         _check_extensions(session, backup)
         details = _details(session, database, backup, options, request.stamp)
@@ -208,7 +208,7 @@ def _lost(database: Database, backup: Backup, details: Mapping[str, Any]) -> str
         return f"{words}. There is no live database {details['live']} now."
     expected = {n: e["rows"] for n, e in backup.contents.get("tables", {}).items() if "rows" in e}
     try:
-        with database.connection.connect(details["live"]) as live:
+        with database.connection.session(details["live"]) as live:
             live.execute(f"SET statement_timeout = {LOSS_TIMEOUT_SECONDS * 1000}")
             found = compare.count_rows(live, list(expected), NoProgress())
     except Exception as error:  # noqa: BLE001 - a damaged live database is a reason to restore, not to refuse
@@ -217,12 +217,12 @@ def _lost(database: Database, backup: Backup, details: Mapping[str, Any]) -> str
     if not changed:
         return f"{words} (the live database has as many rows in every table; contents may differ)."
     more, fewer = sum(d for d in changed.values() if d > 0), -sum(d for d in changed.values() if d < 0)
-    parts = [f"{format_count(n)} rows {word}" for n, word in ((more, "more"), (fewer, "fewer")) if n]
-    return f"{words} (the live database has {' and '.join(parts)} in {len(changed)} tables)."
+    parts = [f"{counted(n, 'row')} {word}" for n, word in ((more, "more"), (fewer, "fewer")) if n]
+    return f"{words} (the live database has {' and '.join(parts)} in {counted(len(changed), 'table')})."
 
 
 def _disk(session: "Session[tuple[Any, ...]]", database: Database, backup: Backup, details: Mapping[str, Any]) -> str:
-    """Whether the server's disk holds the new copy; known only for a server on this machine. Raises ``RestoreError``."""
+    """Whether the disk holds the new copy; known only for a server on this machine. Raises ``RestoreError``."""
     size = backup.contents.get("database", {}).get("size_bytes")
     needed = int(size * HEADROOM) if isinstance(size, int) else None
     need = f"needs about {format_size(needed)}" if needed else "needs an unknown amount"

@@ -39,7 +39,8 @@ def find_pg_dump(folder: str | None, server: tuple[int, int], target: str, where
     if not fit:
         newest = max(found, key=lambda program: program.version)
         raise ToolTooOld(
-            f"pg_dump {newest.version_text} cannot dump a PostgreSQL {server[0]}.{server[1]} server ({target} at {where})",
+            f"pg_dump {newest.version_text} cannot dump a PostgreSQL {server[0]}.{server[1]} server "
+            f"({target} at {where})",
             hint=f"Install PostgreSQL {server[0]} client programs, or set postgres.bin to a folder that has them. "
             "Nothing was written.",
         )

@@ -93,8 +93,8 @@ class Restore:
             self._tidy()
             if self._mode == IN_PLACE and isinstance(error, BackstayError):
                 error.hint = (
-                    f"The live database was dropped as planned and is not back yet. Fix the cause and run with --resume, or "
-                    f"restore the fresh backup {self.plan.details['fresh_backup']}."
+                    "The live database was dropped as planned and is not back yet. Fix the cause and run with "
+                    f"--resume, or restore the fresh backup {self.plan.details['fresh_backup']}."
                 )
             raise
 
@@ -136,7 +136,7 @@ class Restore:
         rewrite = Rewrite(selection if self._mode == SIDE else Selection(), details["map_roles"])
         with source.open("dump") as chunks:
             contents = load(self.database, self._into, chunks, rewrite, self.progress)
-        with contextlib.closing(self.database.connection.connect(self._into)) as session:
+        with self.database.connection.session(self._into) as session:
             session.execute("ANALYZE")
         return contents.tables
 
@@ -148,7 +148,7 @@ class Restore:
         if "database" in known:
             known = {**known, "database": _mapped(known["database"], self.plan.details["map_roles"])}
         chosen = list(self.plan.details["tables"]) if self._mode == SIDE else None
-        with contextlib.closing(self.database.connection.connect(self._into)) as session:
+        with self.database.connection.session(self._into) as session:
             self.findings += compare.compare(session, known, self.progress, tables=chosen)
         wrong = [finding.message for finding in self.findings if finding.severity is Severity.ERROR]
         if wrong:
@@ -212,7 +212,7 @@ class Restore:
 
     @contextlib.contextmanager
     def _maintenance(self) -> "Iterator[Session[tuple[Any, ...]]]":
-        with contextlib.closing(self.database.connection.connect(self.database.maintenance)) as session:
+        with self.database.connection.session(self.database.maintenance) as session:
             yield session
 
     @property

@@ -64,7 +64,7 @@ def rename(
     except psycopg.Error as error:
         raise RestoreError(
             f"the databases could not change places: {str(error).strip().splitlines()[0]}",
-            hint="Nothing was renamed: the live database is the one it was. `--resume` tries again, `--rollback` tidies up.",
+            hint="Nothing was renamed: live is what it was. `--resume` tries again, `--rollback` tidies up.",
         ) from error
     finally:
         for name in [*closed, *(new for _, new in pairs)]:

@@ -1,6 +1,5 @@
 """The PostgreSQL tier: the five verbs, each in a module of its own."""
 
-import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -57,7 +56,7 @@ class PostgresTier:
     def leftovers(self, target: Target) -> Iterator[Leftover]:
         """See ``Tier.leftovers``."""
         database = self._database(target)
-        with contextlib.closing(database.connection.connect(database.maintenance)) as session:
+        with database.connection.session(database.maintenance) as session:
             yield from list(swap.leftovers(session, database.dbname))
 
     def remove_leftover(self, target: Target, name: str) -> None:
@@ -65,7 +64,7 @@ class PostgresTier:
         database = self._database(target)
         if name not in {leftover.name for leftover in self.leftovers(target)}:
             raise UsageError(f"{name} is not something a restore of {target} left behind")
-        with contextlib.closing(database.connection.connect(database.maintenance)) as session:
+        with database.connection.session(database.maintenance) as session:
             swap.drop(session, name)
 
     def _database(self, target: Target) -> Database:
