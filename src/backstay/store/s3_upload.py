@@ -1,0 +1,200 @@
+"""One object on its way into S3: a single request when it is small, a multipart upload with parallel parts when not.
+
+Nothing becomes visible before the last request, which also carries the condition. Limits of S3: at most 10,000
+parts, each but the last of at least 5 MiB (S3 User Guide, "Amazon S3 multipart upload limits").
+"""
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from backstay.core.errors import AlreadyExists, BackstayError, NotFound, StoreError, Unavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MIB = 1024 * 1024
+MAX_PARTS = 10_000
+THREADS = 4
+IN_FLIGHT_BYTES = 32 * MIB  # being sent; one more part is being filled meanwhile
+MARK = "backstay-write"  # user metadata that names the put an object came from
+
+Talk = Callable[[str], AbstractContextManager[None]]
+
+
+class Sent(NamedTuple):
+    """What the last request answered, and how many bytes went before it."""
+
+    answer: Mapping[str, Any]
+    size_bytes: int
+
+
+def part_size(number: int) -> int:
+    """The bytes of part ``number``: small at first, so that memory stays small; larger later, so that 200 GB fit."""
+    if number <= 2000:
+        return 8 * MIB
+    return 16 * MIB if number <= 6000 else 32 * MIB
+
+
+def split(chunks: Iterable[bytes], size_of: Callable[[int], int] = part_size) -> Iterator[tuple[bytearray, bool]]:
+    """``chunks`` as parts, each with whether it is the last; at least one part, which may be empty."""
+    part, number = bytearray(), 1
+    for chunk in chunks:
+        rest = memoryview(chunk)
+        while rest:
+            room = size_of(number) - len(part)
+            if not room:
+                yield part, False
+                part, number = bytearray(), number + 1
+                continue
+            part += rest[:room]
+            rest = rest[room:]
+    yield part, True
+
+
+class Upload:
+    """One put, used once. ``talk(verb)`` turns the client library's errors into those of ``core.errors``.
+
+    ``attributes`` (for at least so many bytes) go with the request that begins the object, ``condition`` with the
+    one that makes it visible.
+    ``mark`` is unique to this put; it tells an object stored by a request whose answer was lost from a rival's.
+    """
+
+    def __init__(
+        self,
+        client: "S3Client",
+        talk: Talk,
+        where: Mapping[str, str],
+        *,
+        mark: str,
+        attributes: Callable[[int], Mapping[str, Any]],
+        condition: Mapping[str, str],
+        digest: bool = False,
+    ) -> None:
+        self._client = client
+        self._talk = talk
+        self._where: dict[str, Any] = dict(where)
+        self._mark = mark
+        self._attributes = attributes
+        self._condition = dict(condition)
+        self._digest = digest
+        self._upload_id = ""
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="part")
+        self._running: dict[Future[str], int] = {}
+        self._etags: dict[int, str] = {}
+
+    def run(self, chunks: Iterable[bytes]) -> Sent:
+        """Send everything. On any error, also one of ``chunks``, the unfinished upload is removed."""
+        size = 0
+        try:
+            for number, (part, last) in enumerate(split(chunks), 1):
+                size += len(part)
+                if last and number == 1:
+                    return Sent(self._commit(lambda body=part: self._put_whole(body)), size)
+                self._submit(number, part)
+            self._collect(list(self._running))
+            return Sent(self._commit(self._complete), size)
+        except BaseException as error:
+            self._abort(error)
+            raise
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+
+    def _put_whole(self, body: bytearray) -> Mapping[str, Any]:
+        extra = {**self._begin(body), **self._condition, **self._checksum(body)}
+        return self._client.put_object(**self._where, **extra, Body=body)
+
+    def _begin(self, first: bytearray) -> dict[str, Any]:
+        return {**self._attributes(len(first)), "Metadata": {MARK: self._mark}}
+
+    def _submit(self, number: int, part: bytearray) -> None:
+        """Hand a part to a thread, once there is room for it."""
+        if number > MAX_PARTS:
+            raise StoreError(
+                f"{self._where['Key']} is larger than one S3 object can be when its size is not known before",
+                hint="Nothing was stored. Write it in several artifacts: for PostgreSQL, format: directory.",
+            )
+        if not self._upload_id:
+            with self._talk("write"):
+                begun = self._client.create_multipart_upload(**self._where, **self._begin(part))
+            self._upload_id = begun["UploadId"]
+        while len(self._running) >= max(1, min(THREADS, IN_FLIGHT_BYTES // len(part))):
+            done, _ = wait(self._running, return_when=FIRST_COMPLETED)
+            self._collect(done)
+        self._running[self._pool.submit(self._send_part, number, part)] = number
+
+    def _send_part(self, number: int, part: bytearray) -> str:
+        with self._talk("write"):
+            answer = self._client.upload_part(
+                **self._where,
+                UploadId=self._upload_id,
+                PartNumber=number,
+                Body=part,
+                **self._checksum(part),
+            )
+        return answer["ETag"]
+
+    def _collect(self, futures: Iterable[Future[str]]) -> None:
+        for future in futures:
+            number = self._running[future]
+            self._etags[number] = future.result()
+            del self._running[future]
+
+    def _complete(self) -> Mapping[str, Any]:
+        parts = [{"PartNumber": number, "ETag": self._etags[number]} for number in sorted(self._etags)]
+        return self._client.complete_multipart_upload(
+            **self._where, UploadId=self._upload_id, MultipartUpload={"Parts": parts}, **self._condition
+        )
+
+    def _commit(self, send: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Send the last request; when it may have been obeyed although it seems to have failed, look."""
+        try:
+            with self._talk("write"):
+                return send()
+        except (AlreadyExists, Unavailable) as error:
+            repeated = error.context.get("attempts", 1) > 1
+            if isinstance(error, AlreadyExists) and not repeated:
+                raise
+            found = self._look(error)
+            if found is None:
+                raise
+            return found
+
+    def _look(self, error: BackstayError) -> Mapping[str, Any] | None:
+        """The object, if this put stored it; ``error`` learns when that cannot be told."""
+        try:
+            with self._talk("look up"):
+                found = self._client.head_object(**self._where)
+        except NotFound:
+            return None
+        except StoreError:
+            error.hint = f"{error.hint} Whether the object was stored is not known.".strip()
+            return None
+        return found if found.get("Metadata", {}).get(MARK) == self._mark else None
+
+    def _abort(self, error: BaseException) -> None:
+        """Remove the parts. They are invisible, but cost money; if that fails too, ``error`` says so."""
+        self._pool.shutdown(cancel_futures=True)  # a part that arrives after the abort would stay
+        if not self._upload_id:
+            return
+        try:
+            with self._talk("abort the upload of"):
+                self._client.abort_multipart_upload(**self._where, UploadId=self._upload_id)
+        except StoreError as failure:
+            if failure.context.get("server_code") == "NoSuchUpload":
+                return
+            remains = f"An unfinished upload remains in the store until it is pruned ({failure.message})."
+            if isinstance(error, BackstayError):
+                error.hint = f"{error.hint} {remains}".strip()
+            else:
+                error.add_note(remains)
+
+    def _checksum(self, body: bytearray) -> dict[str, str]:
+        """Content-MD5, which S3 asks of every request that stores a locked object."""
+        if not self._digest:
+            return {}
+        digest = hashlib.md5(body, usedforsecurity=False).digest()
+        return {"ContentMD5": base64.b64encode(digest).decode()}
