@@ -1,0 +1,288 @@
+"""``backstay restore`` and ``backstay restore cleanup``."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from backstay.app import App, open_store
+from backstay.cli import values, words
+from backstay.cli.ask import confirm_name
+from backstay.cli.help import command
+from backstay.cli.jsonview import outcome_fields, plan_fields
+from backstay.cli.session import Given, Session
+from backstay.core.errors import Interrupted, UsageError
+from backstay.core.model import Backup, Outcome, Plan, Target
+from backstay.core.units import format_duration
+from backstay.jobs import cleanup as cleanup_job
+from backstay.jobs import localfile
+from backstay.jobs import restore as job
+from backstay.store.base import Store
+
+STOPPED = "Live data is as it was, unless the swap had begun; the journal knows. "
+
+
+@dataclass(frozen=True)
+class What:
+    """What is restored, and under which name."""
+
+    to: Annotated[
+        str | None, Parameter(metavar="NAME", help="Into a new database of this name; nothing live changes.")
+    ] = None
+    table: Annotated[
+        list[str],
+        Parameter(metavar="TABLE", help="Only this table (schema.table), into a side database; again for more."),
+    ] = field(default_factory=list)
+    schema: Annotated[
+        list[str], Parameter(metavar="SCHEMA", help="Only this schema, into a side database; again for more.")
+    ] = field(default_factory=list)
+    in_place: Annotated[
+        bool,
+        Parameter(
+            help="Drop the live database first, where the disk cannot hold both; a fresh backup of it is made and "
+            "proven before."
+        ),
+    ] = False
+    map_role: Annotated[
+        list[str], Parameter(metavar="OLD:NEW", help="Give what role OLD owns to role NEW; again for more.")
+    ] = field(default_factory=list)
+    from_file: Annotated[
+        Path | None, Parameter(metavar="FILE", help="From a downloaded dump, with no store; BACKUP names the target.")
+    ] = None
+    manifest: Annotated[
+        Path | None, Parameter(metavar="FILE", help="The manifest of the dump in --from-file, to compare with.")
+    ] = None
+
+    def options(self) -> dict[str, Any]:
+        """As the tier understands them."""
+        return {
+            "to": self.to,
+            "in_place": self.in_place,
+            "tables": tuple(self.table),
+            "schemas": tuple(self.schema),
+            "map_roles": values.role_map("--map-role", self.map_role),
+        }
+
+
+@dataclass(frozen=True)
+class Server:
+    """Which server."""
+
+    server: Annotated[
+        str | None,
+        Parameter(
+            metavar="SERVER", help="Another server: HOST:PORT or postgresql://user@host:port. No password in it."
+        ),
+    ] = None
+    password: Annotated[
+        str | None, Parameter(metavar="REF", help="The password for --server: file:, env:, cmd: or secret:.")
+    ] = None
+
+    def choices(self) -> dict[str, Any]:
+        """As ``open_app`` takes them. Raises ``UsageError``."""
+        if self.password and not self.server:
+            raise UsageError("--password goes with --server", hint="Passwords of configured servers are configured.")
+        password = values.secret("--password", self.password) if self.password else None
+        return {"destination": values.server("--server", self.server, password) if self.server else None}
+
+
+@dataclass(frozen=True)
+class Where(Server):
+    """Which server, and what is known of it beyond the configuration."""
+
+    apps_stopped: Annotated[bool, Parameter(help="The apps that use the database are stopped; you did it.")] = False
+    identity: Annotated[
+        str | None, Parameter(metavar="REF", help="The age identity, in place of encryption.identity.")
+    ] = None
+
+    def choices(self) -> dict[str, Any]:
+        """As ``open_app`` takes them. Raises ``UsageError``."""
+        identity = values.secret("--identity", self.identity) if self.identity else None
+        return {**super().choices(), "apps_stopped": self.apps_stopped, "identity": identity}
+
+
+Confirm = Annotated[str | None, Parameter(metavar="NAME", help="The target's name, where nobody can type it.")]
+
+
+def restore(
+    backup: Annotated[str, Parameter(help="postgres/cardboard for the newest complete one, or ...@20260211-154344.")],
+    /,
+    *,
+    dry_run: Annotated[bool, Parameter(help="Show the plan: steps, what would be lost, what is kept.")] = False,
+    confirm: Annotated[
+        str | None, Parameter(metavar="NAME", help="The target's name, where nobody can type it.")
+    ] = None,
+    what: Annotated[What, Parameter(name="*")] = What(),
+    where: Annotated[Where, Parameter(name="*")] = Where(),
+    resume: Annotated[bool, Parameter(help="Go on with the restore of this target that was cut short.")] = False,
+    rollback: Annotated[bool, Parameter(help="Undo the restore of this target that was cut short.")] = False,
+    session: Given,
+) -> int:
+    """Restore a backup. It is loaded into a database beside the live one and compared with its
+    manifest; only then, and after you typed the target's name, do the two change places by a rename.
+    The database that was live is kept until `backstay restore cleanup`. Whatever fails before the
+    rename leaves live data untouched; what was killed is finished by --resume or undone by --rollback.
+
+    Examples:
+      backstay restore postgres/cardboard --dry-run
+      backstay restore postgres/cardboard@20260211-154344
+      backstay restore postgres/cardboard --to cardboard_copy
+      backstay restore postgres/cardboard --table public.orders
+      backstay restore postgres/cardboard --from-file cardboard-20260211-154344.sql.gz
+
+    Exit status: 0 restored; 4 declined; 2 usage or configuration; 10 store unreachable; 11 another run
+    is at work; 12 cannot decrypt; 13 damaged in the store; 1 anything else; 130 interrupted.
+    """
+    _check(what, dry_run=dry_run, resume=resume, rollback=rollback)
+    session.output.lines = True
+    try:
+        with session.app(**where.choices()) as app:
+            if resume or rollback:
+                return _finish(session, app, backup, rollback=rollback)
+            with _source(session, app, backup, what) as (found, place, details):
+                plan = job.plan(app.context, found, what.options())
+                plan = replace(plan, details={**plan.details, **details})
+                return _run(session, app, plan, found, place, dry_run=dry_run, confirm=confirm)
+    except KeyboardInterrupt:
+        hint = f"{STOPPED}Run it again; where it must, it says how to --resume or --rollback."
+        raise Interrupted("the restore was interrupted", hint=hint) from None
+
+
+def cleanup(
+    target: Annotated[str, Parameter(help="postgres/cardboard, or cardboard.")],
+    /,
+    *,
+    dry_run: Annotated[bool, Parameter(help="Only list what is there, with sizes.")] = False,
+    confirm: Annotated[
+        str | None, Parameter(metavar="NAME", help="The target's name, where nobody can type it.")
+    ] = None,
+    server: Annotated[Server, Parameter(name="*")] = Server(),
+    session: Given,
+) -> int:
+    """Remove the databases that restores of a target have kept: those that were live before, and what
+    was loaded and never swapped in. It lists them with their sizes, and asks for the target's name.
+
+    Examples:
+      backstay restore cleanup postgres/cardboard --dry-run
+      backstay restore cleanup postgres/cardboard
+
+    Exit status: 0 removed, or nothing to remove; 4 declined; 11 a restore is at work; 1 failed.
+    """
+    session.output.lines = True
+    with session.app(**server.choices()) as app:
+        plan = cleanup_job.plan(app.context, _one_target(app, target))
+        if not _show_and_ask(session, plan, dry_run=dry_run, confirm=confirm):
+            return 0
+        with session.progress(str(plan.target)) as progress:
+            outcome = cleanup_job.run(app.context, plan, progress)
+    _tell(session, outcome)
+    return 0
+
+
+def _check(what: What, *, dry_run: bool, resume: bool, rollback: bool) -> None:
+    if resume and rollback:
+        raise UsageError("--resume and --rollback exclude each other")
+    if (resume or rollback) and (dry_run or what != What()):
+        word = "--resume" if resume else "--rollback"
+        raise UsageError(
+            f"{word} goes on as the restore was planned, and takes no other choices",
+            hint=f"Leave the others out, except --server, --password, --identity and --apps-stopped with {word}.",
+        )
+    if what.manifest and not what.from_file:
+        raise UsageError("--manifest goes with --from-file")
+
+
+@contextmanager
+def _source(session: Session, app: App, name: str, what: What) -> Iterator[tuple[Backup, job.Place, dict[str, str]]]:
+    """The backup, where it is read, and what the plan must keep to find it again."""
+    if what.from_file is None:
+        backup = app.context.catalogs.find(name)
+        yield backup, job.place_of(app.context, backup), {}
+        return
+    file = localfile.local_file(what.from_file, what.manifest)
+    backup = localfile.backup_of(file, _one_target(app, name.partition("@")[0]))
+    with localfile.place_of(file, app.state_folder, _folder_opener(session)) as place:
+        yield backup, place, file.details
+
+
+def _run(
+    session: Session, app: App, plan: Plan, backup: Backup, place: job.Place, *, dry_run: bool, confirm: str | None
+) -> int:
+    if not _show_and_ask(session, plan, dry_run=dry_run, confirm=confirm):
+        return 0
+    with session.progress(str(plan.target)) as progress:
+        outcome = job.run(app.context, plan, backup, place, progress)
+    _tell(session, outcome)
+    return 0
+
+
+def _finish(session: Session, app: App, name: str, *, rollback: bool) -> int:
+    """Go on with a restore, or undo it, from its journal."""
+    target = _one_target(app, name.partition("@")[0])
+    opener = _folder_opener(session)
+    with ExitStack() as stack:
+
+        def place_for(plan: Plan, backup_id: str) -> tuple[Backup, job.Place]:
+            session.output.say(f"resuming: {plan.title}")
+            file = localfile.of_plan(plan)
+            if file is None:
+                backup = app.context.catalogs.find(backup_id)
+                return backup, job.place_of(app.context, backup)
+            place = stack.enter_context(localfile.place_of(file, app.state_folder, opener))
+            return localfile.backup_of(file, target), place
+
+        state = stack.enter_context(localfile.state_of_unfinished(app.context, target, app.state_folder, opener))
+        with session.progress(str(target)) as progress:
+            if rollback:
+                outcome = job.rollback(app.context, target, state, progress)
+            else:
+                outcome = job.resume(app.context, target, place_for, state, progress)
+    _tell(session, outcome)
+    return 0
+
+
+def _show_and_ask(session: Session, plan: Plan, *, dry_run: bool, confirm: str | None) -> bool:
+    """Show the plan; whether to go on. Raises ``Declined``."""
+    output = session.output
+    output.line("plan", **plan_fields(plan))
+    text = words.plan_text(plan, output)
+    if dry_run:
+        words.show_dry_run([text], output)
+        return False
+    output.say(text)
+    if plan.confirm:
+        confirm_name(session, plan.confirm, confirm, about=text)
+    return bool(plan.steps)
+
+
+def _tell(session: Session, outcome: Outcome) -> None:
+    output = session.output
+    output.line("result", **outcome_fields(outcome))
+    timed = words.phases_text(outcome)
+    lines = [timed] if timed else []
+    lines += words.findings_text(outcome.findings, output)
+    output.result("\n".join([*lines, f"done in {format_duration(outcome.duration_seconds)}: {outcome.message}"]))
+
+
+def _one_target(app: App, name: str) -> Target:
+    found = app.targets([name])
+    if len(found) != 1:
+        raise UsageError(f"{name} is a tier, and one target is needed", hint=f"For instance {found[0]}.")
+    return found[0]
+
+
+def _folder_opener(session: Session) -> localfile.OpenFolder:
+    """Folders as stores, opened as the configured ones are."""
+    from backstay.config.models.stores import Store as StoreConfig
+
+    def opener(folder: Path) -> Store:
+        return open_store(StoreConfig(url=f"file://{folder}"), session.env, session.warn_once)
+
+    return opener
+
+
+app = command(restore, usage="restore BACKUP [OPTIONS]\n       backstay restore cleanup TARGET [OPTIONS]")
+app.command(command(cleanup, usage="restore cleanup TARGET [OPTIONS]"))

@@ -1,0 +1,39 @@
+"""Several targets in one run: each failure told as it happens, and one exit code for all of them."""
+
+from dataclasses import dataclass, field
+
+from backstay.cli.output import Output
+from backstay.core.errors import BackstayError, Incomplete, LeaseHeld, VerificationFailed
+
+
+@dataclass
+class Tally:
+    """What came of each target asked for."""
+
+    output: Output
+    asked: int
+    failures: list[BackstayError] = field(default_factory=list)
+    partial: int = 0
+
+    def failed(self, error: BackstayError) -> None:
+        """Tell it now, and remember it."""
+        self.failures.append(error)
+        self.output.error(error)
+
+    @property
+    def exit_code(self) -> int:
+        """0: all done. 3: not all of it. The error's own code where one target was asked for. 1: all failed.
+
+        A verification that failed is 13 and other runs at work are 11 also where several were asked for, unless other
+        things went wrong too.
+        """
+        if not self.failures:
+            return Incomplete.exit_code if self.partial else 0
+        if self.asked == 1:
+            return self.failures[0].exit_code
+        if all(isinstance(error, VerificationFailed) for error in self.failures):
+            return VerificationFailed.exit_code
+        if len(self.failures) < self.asked:
+            return Incomplete.exit_code
+        alone = all(isinstance(error, LeaseHeld) for error in self.failures)
+        return LeaseHeld.exit_code if alone else BackstayError.exit_code

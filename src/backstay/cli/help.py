@@ -1,0 +1,85 @@
+"""Help pages: what a command is for, examples, how it can end, then its options.
+
+The text is the docstring of the command's function, so that a command and its page are one thing; the root page lists
+commands from ``main``'s table without importing any of them.
+"""
+
+import inspect
+import textwrap
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from cyclopts import App, Group, Parameter
+
+from backstay.cli.output import WIDTH
+
+if TYPE_CHECKING:
+    from cyclopts.help import HelpEntry, HelpPanel
+    from rich.console import Console, ConsoleOptions
+
+LABEL_WIDTH = 24
+OPTIONS = Group("Options", sort_key=2)
+ARGUMENTS = Group("Arguments", sort_key=1)
+GLOBAL_OPTIONS = Group("Options of every command", sort_key=3)
+DEFAULTS = Parameter(negative=(), show_default=False, show_choices=False)
+
+
+class Page:
+    """Prints help in plain text; a ``HelpFormatter`` of the library. ``text`` stands in place of the summary."""
+
+    def __init__(self, text: str = "") -> None:
+        self._text = text
+
+    def __call__(self, console: "Console", options: "ConsoleOptions", panel: "HelpPanel") -> None:
+        """A list of commands, arguments or options in two columns."""
+        if panel.entries:
+            width = min(WIDTH, options.max_width) if console.is_terminal else WIDTH
+            lines = [line for entry in panel.entries for line in _entry(entry, width)]
+            console.file.write("\n".join([f"{panel.title}:", *lines, "", ""]))
+
+    def render_usage(self, console: "Console", options: "ConsoleOptions", usage: Any) -> None:  # noqa: ARG002
+        """The line that shows the form of the command."""
+        words = str(usage).strip().removeprefix("Usage: ")
+        console.file.write(f"Usage: {words}\n\n")
+
+    def render_description(self, console: "Console", options: "ConsoleOptions", description: Any) -> None:
+        """What it is for, and examples."""
+        if self._text:
+            console.file.write(f"{self._text}\n\n")
+        else:
+            with console.capture() as capture:
+                console.print(description, width=min(WIDTH, options.max_width), highlight=False)
+            console.file.write(f"{capture.get().strip()}\n\n")
+
+
+def command(function: Callable[..., int], *, usage: str, name: str = "") -> App:
+    """The ``App`` of one command, its page made from its docstring; ``usage`` is its form, without ``backstay``."""
+    text = inspect.cleandoc(function.__doc__ or "")
+    return App(
+        name=name or function.__name__,
+        default_command=function,
+        usage=f"Usage: backstay {usage}",
+        help=text.partition(". ")[0].replace("\n", " ").removesuffix(".") + ".",
+        help_formatter=Page(text),
+        group_parameters=OPTIONS,
+        group_arguments=ARGUMENTS,
+        default_parameter=DEFAULTS,
+    )
+
+
+def group_of(name: str, text: str, *commands: App) -> App:
+    """The ``App`` of a command that only has sub-commands."""
+    made = App(name=name, help=text, help_formatter=Page(text), default_parameter=DEFAULTS)
+    for sub in commands:
+        made.command(sub)
+    return made
+
+
+def _entry(entry: "HelpEntry", width: int) -> list[str]:
+    label = "  " + ", ".join(entry.display_labels_with_metavar)
+    described = getattr(entry.description, "primary_renderable", entry.description)
+    text = textwrap.wrap(str(described), max(30, width - LABEL_WIDTH), break_on_hyphens=False) or [""]
+    indent = " " * LABEL_WIDTH
+    if len(label) < LABEL_WIDTH - 1:
+        return [f"{label:<{LABEL_WIDTH}}{text[0]}".rstrip(), *(indent + line for line in text[1:])]
+    return [label, *(indent + line for line in text)]
