@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# The whole story as a user tells it: `make demo` in an empty folder, on embedded real servers, then nothing left behind.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+chmod 755 "$folder"
+.venv/bin/backstay demo --folder "$folder/demo" "$@"
+if [ -e "$folder/demo" ]; then
+  echo "error: the demo left $folder/demo behind" >&2
+  exit 1
+fi
