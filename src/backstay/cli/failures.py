@@ -1,6 +1,8 @@
 """Several targets in one run: each failure told as it happens, and one exit code for all of them."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from backstay.cli.output import Output
 from backstay.core.errors import BackstayError, Incomplete, LeaseHeld, VerificationFailed
@@ -37,3 +39,16 @@ class Tally:
             return Incomplete.exit_code
         alone = all(isinstance(error, LeaseHeld) for error in self.failures)
         return LeaseHeld.exit_code if alone else BackstayError.exit_code
+
+
+def error_from(fields: Mapping[str, Any]) -> BackstayError:
+    """The error that ``as_json`` wrote, of the class that has its code."""
+    kinds = {kind.code: kind for kind in _kinds(BackstayError)}
+    kind = kinds.get(str(fields.get("code")), BackstayError)
+    return kind(str(fields.get("message", "")), hint=str(fields.get("hint", "")), **dict(fields.get("context") or {}))
+
+
+def _kinds(kind: type[BackstayError]) -> Iterator[type[BackstayError]]:
+    yield kind
+    for inner in kind.__subclasses__():
+        yield from _kinds(inner)

@@ -59,7 +59,7 @@ def command(function: Callable[..., int], *, usage: str, name: str = "") -> App:
         name=name or function.__name__,
         default_command=function,
         usage=f"Usage: backstay {usage}",
-        help=text.partition(". ")[0].replace("\n", " ").removesuffix(".") + ".",
+        help=_first_sentence(text),
         help_formatter=Page(text),
         group_parameters=OPTIONS,
         group_arguments=ARGUMENTS,
@@ -73,6 +73,11 @@ def group_of(name: str, text: str, *commands: App) -> App:
     for sub in commands:
         made.command(sub)
     return made
+
+
+def _first_sentence(text: str) -> str:
+    paragraph = text.partition("\n\n")[0].replace("\n", " ")
+    return f"{paragraph.partition('. ')[0].rstrip('.')}."
 
 
 def _entry(entry: "HelpEntry", width: int) -> list[str]:
