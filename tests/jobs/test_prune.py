@@ -7,13 +7,14 @@ import pytest
 
 from backstay.catalog import intent, keys
 from backstay.catalog.lease import Holder, acquire
-from backstay.core.errors import Declined, Incomplete, LeaseLost, Locked, Unavailable
+from backstay.core.errors import Declined, Incomplete, LeaseLost, Locked, NotFound, Unavailable
 from backstay.core.model import Level, NoProgress, State
 from backstay.core.retention import KeepPolicy
 from backstay.core.units import format_stamp
 from backstay.jobs import prune
 from backstay.jobs.prune_plan import Fate
-from tests.catalog.fakes import CARDBOARD, NOW, DictStore, Killed, make_backup
+from backstay.store.memory import MemoryStore
+from tests.catalog.fakes import CARDBOARD, NOW, Clock, DictStore, Killed, make_backup
 from tests.fixtures.stocked import DAY, HAM, Stocked, settings
 
 THREE = NOW.replace(hour=3, minute=0, second=0)
@@ -138,6 +139,7 @@ def test_dumps_of_other_tools_are_never_removed_and_strays_are_only_told():
     theirs = [f"{old}.sql.gz", f"{old}.sql.gz.sha256", f"{old}.dump"]
     for key in theirs:
         stocked.store.put(key, (b"theirs",))
+    assert planned(stocked).targets[0].strays == 0  # they may be part of something that is being written
     stocked.clock.pass_by(days=2)
     plan = planned(stocked)
     assert plan.targets[0].strays == 2
@@ -424,6 +426,23 @@ def test_a_lock_nobody_told_of_is_reported_and_the_rest_goes_on():
     (last,) = pruned(stocked)
     assert last.ok
     assert fatal not in stocked.store.objects
+
+
+def test_a_store_that_locks_for_longer_than_it_was_told_keeps_its_bytes():
+    clock = Clock()
+    stocked = Stocked(stores={"main": MemoryStore(now=clock)}, clock=clock)
+    made = stocked.daily(9)
+    dump = made[0].artifacts[0].key
+    stocked.store.put(dump, (b"x",), lock_until=NOW + 30 * DAY)
+    (outcome,) = pruned(stocked)
+    assert not outcome.ok
+    assert "is locked until 2026-03-13" in outcome.findings[-1].message
+    assert outcome.facts["removed"] == [made[1].id]
+    assert stocked.store.head(dump).size_bytes == 1
+    clock.pass_by(days=31)
+    assert all(outcome.ok for outcome in pruned(stocked, allow_mass_delete=True))
+    with pytest.raises(NotFound):
+        stocked.store.head(dump)
 
 
 # Crashes

@@ -11,6 +11,7 @@ from backstay.core.model import Level, Target, TierKind
 from backstay.core.retention import KeepPolicy
 from backstay.core.units import format_stamp
 from backstay.report.status import build
+from backstay.store.wrap.metered import Metered
 from tests.catalog.fakes import NOW, make_backup
 from tests.fixtures.stocked import DAY, Stocked, settings
 
@@ -54,6 +55,16 @@ def test_of_ten_thousand_manifests_those_of_a_month_are_read_once(tmp_path):
     }
     assert cold == {**once, ("get", "backups"): WINDOW * len(TARGETS), ("get", "drills"): len(TARGETS)}
     assert warm == once
+
+
+def test_a_meter_counts_the_same():
+    stocked = stock()
+    meter = Metered(stocked.store)
+    context = Stocked(stocked.targets, {"main": meter}, stocked.clock).context
+    build(context, now=NOW)
+    used = meter.usage
+    assert (used.lists, used.heads, used.puts, used.deletes) == (4, 2, 0, 0)
+    assert used.gets == 1 + (WINDOW + 1) * len(TARGETS)
 
 
 def test_a_target_that_is_late_for_months_costs_its_newest_and_its_lease():

@@ -223,6 +223,15 @@ def test_the_last_good_one_found_bad_is_a_failure():
     assert only(stocked).verdict is Verdict.OK
 
 
+def test_a_late_one_that_was_found_bad_says_both():
+    stocked, made = proven()
+    stocked.prove(made[-1], Level.STORED, ok=False, at=NOW - HOUR)
+    stocked.clock.at = NOW + DAY
+    assert said(stocked)[0][0] == (
+        "postgres/cardboard is late: last good 36 h ago, which did not pass its check, due every 24 h."
+    )
+
+
 def test_the_newest_is_partial():
     stocked, made = proven()
     partial = stocked.partial(NOW - HOUR)
@@ -242,6 +251,15 @@ def test_a_partial_one_does_not_make_up_for_a_missing_good_one():
     stocked.clock.at = NOW + DAY
     stocked.partial(THREE + DAY)
     assert only(stocked).verdict is Verdict.LATE
+
+
+def test_a_good_one_before_the_last_month_is_found_behind_newer_partial_ones():
+    stocked = Stocked()
+    old = stocked.backup(THREE - 50 * DAY)
+    partial = stocked.partial(THREE)
+    target = only(stocked)
+    assert (target.last_good.id, target.newer_partial.id) == (old.id, partial.id)
+    assert target.verdict is Verdict.LATE
 
 
 def test_nothing_but_partial_ones():
@@ -462,6 +480,13 @@ def test_a_backup_from_the_future_does_not_hide_that_none_is_made():
     assert "is from the future" in said(stocked)[0][0]
     stocked.clock.at = NOW + DAY
     assert only(stocked).verdict is Verdict.LATE
+
+
+def test_a_backup_from_the_future_does_not_hide_the_old_good_one():
+    stocked = Stocked()
+    old = stocked.backup(THREE - 50 * DAY)
+    stocked.backup(NOW + 300 * DAY)
+    assert only(stocked).last_good.id == old.id
 
 
 def test_a_target_that_has_moved_is_known_by_what_both_stores_hold():

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backstay.core.errors import ConfigError
@@ -17,6 +17,7 @@ HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 BERLIN = ZoneInfo("Europe/Berlin")
 DAILY = "0 3 * * *"
+BOUNDED = settings(max_examples=50, deadline=None)
 STATES = (State.COMPLETE, State.PARTIAL, State.FAILED)
 CRONS = (None, DAILY, "50 23 * * *", "30 2 * * *", "0 */6 * * *", "0 4 * * 0", "0 5 1 * *", "*/30 * * * *")
 
@@ -146,6 +147,7 @@ runs_of_any_kind = st.lists(st.builds(Run, moments, st.sampled_from(STATES)), ma
 worlds = st.tuples(st.sampled_from(CRONS), st.sampled_from((UTC, BERLIN, ZoneInfo("Asia/Kolkata"))))
 
 
+@BOUNDED
 @given(runs_of_any_kind, worlds, st.randoms(use_true_random=False))
 def test_it_has_thirty_letters_whatever_the_order_of_the_runs(runs, world, random):
     cron, tz = world
@@ -156,6 +158,7 @@ def test_it_has_thirty_letters_whatever_the_order_of_the_runs(runs, world, rando
     assert letters(*runs, cron=cron, tz=tz) == told
 
 
+@BOUNDED
 @given(worlds.filter(lambda world: world[0] is not None), runs_of_any_kind)
 def test_a_day_whose_every_due_time_was_answered_is_done(world, more):
     cron, tz = world
@@ -168,6 +171,7 @@ def test_a_day_whose_every_due_time_was_answered_is_done(world, more):
             assert told[DAYS - 1 - ago] == "#"
 
 
+@BOUNDED
 @given(st.lists(st.tuples(st.sampled_from(("#", "~", "x", ".")), st.integers(0, 20 * 60)), min_size=30, max_size=30))
 def test_a_daily_schedule_reads_as_it_went(days):
     """Against an oracle: one run a day, so many minutes late, on days that are over."""
@@ -182,6 +186,7 @@ def test_a_daily_schedule_reads_as_it_went(days):
     assert told == "".join(letter for letter, _ in days[1:]) + " "
 
 
+@BOUNDED
 @given(runs_of_any_kind, worlds, moments)
 def test_one_more_good_run_makes_no_day_worse(runs, world, moment):
     cron, tz = world
@@ -192,6 +197,7 @@ def test_one_more_good_run_makes_no_day_worse(runs, world, moment):
         assert old == " " or order.index(new) >= order.index(old)
 
 
+@BOUNDED
 @given(runs_of_any_kind, worlds)
 def test_where_retention_holds_nothing_nothing_is_said_to_be_missed(runs, world):
     cron, tz = world

@@ -76,11 +76,11 @@ def build(
 
 def _judge(settings: TargetSettings, facts: Facts, stores: Stores, rules: Rules) -> TargetStatus:
     target, now, tz = settings.target, rules.now, ZoneInfo(settings.timezone)
-    if not any(brief.state is State.COMPLETE for brief in facts.briefs):
+    facts.briefs = _without_future(facts, stores, now)
+    if _newest(facts, State.COMPLETE) is None:
         facts.briefs += stores.older(target)
-    past = _without_future(facts, stores, now)
-    good = _newest(past, State.COMPLETE)
-    partial = _newest(past, State.PARTIAL)
+    good = _newest(facts, State.COMPLETE)
+    partial = _newest(facts, State.PARTIAL)
     newer_partial = partial if partial and (good is None or partial.stamp > good.stamp) else None
     shown = good or partial
     seen = TargetStatus(
@@ -147,8 +147,8 @@ def _without_future(facts: Facts, stores: Stores, now: datetime) -> list[Brief]:
     return [brief for brief in facts.briefs if brief not in future]
 
 
-def _newest(briefs: list[Brief], state: State) -> Brief | None:
-    return max((one for one in briefs if one.state is state), key=lambda one: one.stamp, default=None)
+def _newest(facts: Facts, state: State) -> Brief | None:
+    return max((one for one in facts.briefs if one.state is state), key=lambda one: one.stamp, default=None)
 
 
 def _proven(facts: Facts, now: datetime) -> Proven | None:

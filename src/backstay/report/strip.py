@@ -8,7 +8,8 @@ is blank, as is one before the target was first backed up, and a due time whose 
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import cached_property
 from itertools import pairwise
 
 from backstay.core.model import State
@@ -38,14 +39,18 @@ class Days:
     now: datetime
     grace: timedelta
 
+    @cached_property
+    def today(self) -> date:
+        """The local day it is."""
+        return self.now.astimezone(self.tz).date()
+
     def midnight(self, days_ago: int) -> datetime:
         """When the local day began that many days ago; with -1 when this one ends."""
-        date = self.now.astimezone(self.tz).date() - timedelta(days=days_ago)
-        return datetime.combine(date, time.min, self.tz).astimezone(UTC)
+        return datetime.combine(self.today - timedelta(days=days_ago), time.min, self.tz).astimezone(UTC)
 
     def of(self, moment: datetime) -> int:
         """How many days ago the local day of ``moment`` was."""
-        return (self.now.astimezone(self.tz).date() - moment.astimezone(self.tz).date()).days
+        return (self.today - moment.astimezone(self.tz).date()).days
 
 
 @dataclass(frozen=True)

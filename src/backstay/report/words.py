@@ -94,6 +94,7 @@ def _none(one: TargetStatus, now: datetime) -> str:
 
 def _late(one: TargetStatus) -> str:
     last = f"last good {format_span(one.age)} ago" if one.age is not None else "there is no complete backup of it"
+    last += ", which did not pass its check" if one.found_bad else ""
     return last + (f", due every {format_duration(one.rpo)}" if one.rpo else "")
 
 
