@@ -159,7 +159,7 @@ def _metered(chunks: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
 def _first_error(tail: list[str]) -> str:
     """The first ERROR is the cause, later ones its consequences: ``psql:<stdin>:12: ERROR:  x``."""
     for line in tail:
-        if match := re.match(r"psql:<stdin>:(\d+): (?:ERROR|FATAL):\s+(.*)", line):
+        if match := re.match(r"psql:<stdin>:(\d+): (?:ERROR|FATAL|PANIC):\s+(.*)", line):
             return f"{match[2]} (line {int(match[1]) - 1} of the dump)"  # the first line is our own \\restrict
     return " / ".join(tail[-3:]) or "psql ended without a word"
 

@@ -188,7 +188,7 @@ def _notes(
     if details["mode"] in {SWAP, IN_PLACE}:
         notes.append(_lost(database, backup, details))
     if details["kept"] and details["live_exists"]:
-        notes.append(f"Kept: {details['kept']}, until `backstay restore-cleanup {backup.target}`.")
+        notes.append(f"Kept: {details['kept']}, until `backstay restore cleanup {backup.target}`.")
     if details["mode"] == SIDE:
         notes.append("A copy to look at and copy from: all tables are defined, only the chosen ones have rows; "
                      "no foreign keys, triggers or policies.")  # fmt: skip

@@ -1,0 +1,39 @@
+"""Run one job in a process of its own that is killed at a given request to the store.
+
+    python -m tests.jobs.killed VERB ROOT HOST PORT BIN DBNAME AT before|after [BACKUP-ID]
+
+The superuser's password is in the environment as KILLED_PASSWORD. Exit 0: the job ended before that request.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from backstay.core.model import NoProgress
+from backstay.jobs import backup, restore
+from backstay.store.directory import DirectoryStore
+from backstay.tiers.postgres.connection import Connection
+from backstay.tiers.postgres.database import Database
+from tests.fixtures.faults import FaultyStore, kill
+from tests.fixtures.world import World
+
+
+def main(
+    verb: str, root: str, host: str, port: str, bin_dir: str, dbname: str, at: str, when: str, ref: str = ""
+) -> None:
+    """Do the job."""
+    password = os.environ["KILLED_PASSWORD"]
+    connection = Connection(host, int(port), "postgres", lambda: password)
+    store = FaultyStore(DirectoryStore(Path(root)), kill, int(at), after=when == "after")
+    world = World(store, {dbname: Database(dbname, dbname, connection, bin=bin_dir)})
+    context = world.context
+    if verb == "backup":
+        backup.run(context, world.target(dbname), NoProgress())
+        return
+    made = context.catalogs.find(ref)
+    plan = restore.plan(context, made, {})
+    restore.run(context, plan, made, restore.place_of(context, made), NoProgress())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,125 @@
+"""kill -9 at every request a job makes: nothing half-done is ever listed or live, and the next run puts it right."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from backstay.catalog import journal as journals
+from backstay.catalog.journal import JournalState
+from backstay.core.model import Level, NoProgress
+from backstay.demo.compare import differences, fingerprint
+from backstay.jobs import restore
+from tests.fixtures.world import Later, database_on, directory_world
+
+SIGKILLED = -9
+WAYS_OUT = ("resume", "rollback", "again")
+MOST_REQUESTS = 60  # a bound, far above what a job of one small database makes
+
+
+def killed(server, root, verb, dbname, at, when, ref=""):
+    """Run the job; True when it was killed, False when it ended by itself before request ``at``."""
+    arguments = [verb, root, server.host, server.port, server.bin_dir, dbname, at, when, *([ref] if ref else [])]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.jobs.killed", *map(str, arguments)],
+        env={**os.environ, "KILLED_PASSWORD": server.password},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode in {0, SIGKILLED}, done.stderr
+    return done.returncode == SIGKILLED
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_backup_killed_at_every_request(when, postgres18, fresh_database, tmp_path):
+    made = fresh_database(postgres18)
+    with made.connect() as session:
+        session.execute("CREATE TABLE t AS SELECT generate_series(1, 100) AS i")
+    kills = 0
+    for at in range(1, MOST_REQUESTS):
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        world = directory_world(folder, database_on(postgres18, made.name), now=Later())
+        if not killed(postgres18, folder / "store", "backup", made.name, at, when):
+            break
+        kills += 1
+        for listed in world.listed(made.name):  # listed means whole
+            assert world.verify(listed, Level.READABLE).ok
+        assert world.listed(made.name, foreign=True) == world.listed(made.name)  # nor taken for someone else's
+        newest = world.backup(made.name)
+        listed = world.listed(made.name)
+        assert newest.id in {one.id for one in listed}
+        for one in listed:
+            assert world.verify(one, Level.READABLE).ok
+        claimed = {artifact.key for one in listed for artifact in one.artifacts}
+        found = {str(path.relative_to(folder / "store")) for path in (folder / "store/postgres-backups").rglob("*.gz")}
+        assert found == claimed  # the next run cleaned up
+    assert kills > 8
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_restore_killed_at_every_request(when, postgres18, sample_database, tmp_path):
+    """Each kill is followed by another of the three ways out; which one meets which kill differs before and after."""
+    name = sample_database(postgres18, "wiki")
+    world = directory_world(tmp_path, database_on(postgres18, name))
+    made = world.backup(name)
+    good = prints(postgres18, name)
+    with postgres18.connect(name) as session:
+        session.execute("TRUNCATE pages CASCADE")
+    bad = prints(postgres18, name)
+    assert differences(good, bad)
+    kills = 0
+    for at in range(1, MOST_REQUESTS):
+        if not killed(postgres18, tmp_path / "store", "restore", name, at, when, made.id):
+            break
+        kills += 1
+        live = prints(postgres18, name)  # whatever happened, there is a whole database under the name
+        assert differences(good, live) == [] or differences(bad, live) == []
+        way_out = WAYS_OUT[(at + (when == "after")) % len(WAYS_OUT)]
+        left(world, name, made, way_out, good, bad, postgres18)
+        reset(postgres18, name)
+    assert kills > 8
+
+
+def left(world, name, made, way_out, good, bad, server):
+    """Take one of the ways out of a killed restore and look at what is live then."""
+    world.now = Later()
+    context, target = world.context, world.target(name)
+    unfinished = [one for one in journals.unfinished(world.store, target) if one.state is JournalState.OPEN]
+    if way_out == "again" or not unfinished:
+        for _ in unfinished:
+            restore.rollback(context, target, world.store, NoProgress())
+        assert world.restore(made).ok
+        assert differences(good, prints(server, name)) == []
+    elif way_out == "resume":
+        place = restore.place_of(context, made)
+        outcome = restore.resume(context, target, lambda _plan, _ref: (made, place), world.store, NoProgress())
+        assert outcome.ok
+        assert differences(good, prints(server, name)) == []
+    else:
+        assert restore.rollback(context, target, world.store, NoProgress()).ok
+        assert differences(bad, prints(server, name)) == []
+    assert not [one for one in journals.unfinished(world.store, target) if one.state is JournalState.OPEN]
+    with server.connect() as session:
+        query = "SELECT datname FROM pg_database WHERE starts_with(datname, %s)"
+        beside = session.execute(query, (f"{name}__restore",)).fetchall()
+    assert beside == []
+
+
+def prints(server, name):
+    with server.connect(name) as session:
+        return fingerprint(session)
+
+
+def reset(server, name):
+    """Damage what is live again, and drop what restores kept; by a session that the swap has not seen."""
+    with server.connect(name) as session:
+        session.execute("TRUNCATE pages CASCADE")
+    with server.connect() as session:
+        kept = session.execute(
+            "SELECT datname FROM pg_database WHERE starts_with(datname, %s)", (f"{name}__",)
+        ).fetchall()
+        for (other,) in kept:
+            session.execute(f"DROP DATABASE {other} WITH (FORCE)")
