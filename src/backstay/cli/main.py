@@ -6,7 +6,6 @@ counts what it imports.
 
 import sys
 import threading
-import traceback
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -137,6 +136,8 @@ def _known(error: BaseException, output: Output) -> BackstayError:
     if not isinstance(error, Exception):
         raise error
     if output.verbose:
+        import traceback
+
         sys.stderr.write("".join(traceback.format_exception(error)))
     return BackstayError(
         f"{type(error).__name__}: {error} (this is a bug)",

@@ -2,6 +2,8 @@
 
 import difflib
 from collections.abc import Iterable
+from enum import Enum
+from typing import get_args
 
 from cyclopts import App, CycloptsError
 from cyclopts.exceptions import (
@@ -58,10 +60,15 @@ def _missing(error: MissingArgumentError, command: str, see: str) -> UsageError:
 def _wrong_value(error: CoercionError, see: str) -> UsageError:
     value = error.token.value if error.token else ""
     name = (error.token and error.token.keyword) or (error.argument and error.argument.name) or "an argument"
-    choices = error.argument.get_choices() if error.argument else None
-    if choices:
+    if choices := _choices(error.target_type):
         return UsageError(f"{name}: {value!r} is not one of {', '.join(choices)}", hint=_near(value, choices) or see)
     return UsageError(f"{name}: {value!r} is not {_TYPES.get(error.target_type, 'a value it takes')}", hint=see)
+
+
+def _choices(kind: object) -> list[str]:
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return [str(member.value) for member in kind]
+    return [str(choice) for choice in get_args(kind)]
 
 
 def _near(word: str, known: Iterable[str]) -> str:
