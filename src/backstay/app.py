@@ -174,7 +174,7 @@ def s3_options(config: "StoreConfig", env: Mapping[str, str], warn: Callable[[st
         storage_class=config.storage_class,
         tags=config.tags,
         object_lock=lock is not None,
-        lock_mode=lock.mode.upper() if lock else "GOVERNANCE",
+        lock_mode="COMPLIANCE" if lock and lock.mode == "compliance" else "GOVERNANCE",
     )
 
 

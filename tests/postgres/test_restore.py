@@ -4,6 +4,7 @@ import gzip
 
 import pytest
 
+from backstay.cluster.apps import AppsByHand
 from backstay.core.errors import RestoreError, SourceError, UsageError
 from backstay.core.model import Level, NoProgress
 from backstay.demo.compare import differences, fingerprint
@@ -30,8 +31,11 @@ class RecordingApps:
         self.calls = []
         self.fail_on = fail_on
 
-    def check(self, namespace, apps):
-        return f"{', '.join(apps)}"
+    def words(self, apps):
+        return ", ".join(apps)
+
+    def require(self, namespace, apps):
+        """They can be stopped."""
 
     def stop(self, namespace, apps):
         self.calls.append(("stop", tuple(apps)))
@@ -268,6 +272,19 @@ class TestLiveDataIsSafe:
                 session.execute("SELECT 1")
         with postgres18.connect(name) as session:
             assert session.execute("SELECT 1").fetchone() == (1,)
+
+    def test_apps_that_only_the_user_can_stop(self, postgres18, sample_database, tmp_path):
+        name = sample_database(postgres18, "wiki")
+        database = database_on(postgres18, name, apps=("deployment/wiki",), namespace="wiki")
+        world = directory_world(tmp_path, database)
+        made = world.backup(name)
+        assert "deployment/wiki: by you, before" in [step.detail for step in world.plan_restore(made).steps][-3]
+        with pytest.raises(UsageError, match="deployment/wiki must be stopped first") as caught:
+            world.restore(made)
+        assert "kubectl -n wiki scale deployment/wiki --replicas=0" in caught.value.hint
+        assert names_like(postgres18, name) == [name]
+        world.apps = AppsByHand(stopped=True)
+        assert world.restore(made).ok
 
     def test_apps_that_do_not_stop(self, postgres18, sample_database, tmp_path):
         name = sample_database(postgres18, "wiki")

@@ -12,8 +12,11 @@ from backstay.core.errors import UsageError
 class Apps(Protocol):
     """Stops and starts workloads named ``deployment/cardboard``."""
 
-    def check(self, namespace: str, apps: Sequence[str]) -> str:
-        """A sentence for the plan on how they will be stopped. Raises ``UsageError`` when they cannot be."""
+    def words(self, apps: Sequence[str]) -> str:
+        """For a plan: how they will be stopped."""
+
+    def require(self, namespace: str, apps: Sequence[str]) -> None:
+        """Raise ``UsageError`` when they cannot be stopped; asked before anything is changed."""
 
     def stop(self, namespace: str, apps: Sequence[str]) -> Mapping[str, int]:
         """Scale them to zero, wait for their pods to go, and return the replicas each had."""
@@ -28,22 +31,24 @@ class AppsByHand:
     def __init__(self, *, stopped: bool = False) -> None:
         self._stopped = stopped
 
-    def check(self, namespace: str, apps: Sequence[str]) -> str:
-        """See ``Apps.check``."""
+    def words(self, apps: Sequence[str]) -> str:
+        """See ``Apps.words``."""
         if not apps:
             return "no workloads are configured for this database"
-        names = ", ".join(apps)
-        if not self._stopped:
+        return f"{', '.join(apps)}: {'stopped by you' if self._stopped else 'by you, before; then --apps-stopped'}"
+
+    def require(self, namespace: str, apps: Sequence[str]) -> None:
+        """See ``Apps.require``."""
+        if apps and not self._stopped:
             scale = "; ".join(f"kubectl -n {namespace} scale {app} --replicas=0" for app in apps)
             raise UsageError(
-                f"{names} would have to be stopped, and Backstay has no way to do it from here",
+                f"{', '.join(apps)} must be stopped first, and Backstay has no way to do it from here",
                 hint=f"Stop them ({scale}) and add --apps-stopped. Nothing has been changed.",
             )
-        return f"{names}: stopped by you"
 
     def stop(self, namespace: str, apps: Sequence[str]) -> Mapping[str, int]:
         """Nothing to do: they are stopped."""
-        self.check(namespace, apps)
+        self.require(namespace, apps)
         return {}
 
     def start(self, namespace: str, replicas: Mapping[str, int]) -> None:

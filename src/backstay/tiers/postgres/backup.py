@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from backstay.cluster.proc import Process
 from backstay.core.errors import DumpIncomplete, SourceError, ToolError
 from backstay.core.model import Progress, Target
+from backstay.core.units import counted
 from backstay.tiers.base import Captured, Sink
 from backstay.tiers.postgres import facts as catalog
 from backstay.tiers.postgres import roles as globals_
@@ -227,7 +228,7 @@ def _warnings(facts: catalog.Facts) -> tuple[str, ...]:
     warnings = []
     if foreign:
         warnings.append(
-            f"the rows of {len(foreign)} foreign tables live elsewhere, not in the dump: {', '.join(foreign[:5])}"
+            f"the rows of {counted(len(foreign), 'foreign table')} live elsewhere: {', '.join(foreign[:5])}"
         )
     if unlogged:
         warnings.append(f"{len(unlogged)} unlogged tables have no rows on a standby: {', '.join(unlogged[:5])}")

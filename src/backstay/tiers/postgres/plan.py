@@ -59,7 +59,7 @@ def plan_restore(database: Database, backup: Backup, request: RestoreRequest, ap
         _check_server(session, database, backup)
         _check_extensions(session, backup)
         details = _details(session, database, backup, options, request.stamp)
-        steps = _steps(database, backup, details, apps)
+        steps = _steps(backup, details, apps)
         notes = _notes(session, database, backup, details)
     into = f" as {details['into']}" if options.mode in {NEW, SIDE} else ""
     age = f"{format_span(request.now - backup.finished_at)} old" if backup.state is not State.FOREIGN else "foreign"
@@ -147,7 +147,7 @@ def _check_extensions(session: "Session[tuple[Any, ...]]", backup: Backup) -> No
         )
 
 
-def _steps(database: Database, backup: Backup, details: Mapping[str, Any], apps: Apps) -> tuple[Step, ...]:
+def _steps(backup: Backup, details: Mapping[str, Any], apps: Apps) -> tuple[Step, ...]:
     into, mode = details["into"], details["mode"]
     dump = backup.artifact("dump")
     size = format_size(dump.size_bytes) if dump else "?"
@@ -158,7 +158,7 @@ def _steps(database: Database, backup: Backup, details: Mapping[str, Any], apps:
         if not details["tables"] or name in details["tables"]
     )
     what = f"{format_count(rows)} rows, {size}" if backup.contents.get("tables") else f"{size}, contents unknown"
-    stop = Step("stop", apps.check(database.namespace, details["apps"]), "downtime starts")
+    stop = Step("stop", apps.words(details["apps"]), "downtime starts")
     start = Step("start and wait", ", ".join(details["apps"]) or "nothing to start", "downtime ends")
     build = [
         *([Step("create roles", ", ".join(details["create_roles"]))] if details["create_roles"] else []),

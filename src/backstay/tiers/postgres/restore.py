@@ -38,6 +38,7 @@ class Restore:
 
     def run(self, source: Source) -> Outcome:
         """Do the steps. Raises ``RestoreError`` and what the steps raise; the message says what is live."""
+        self.apps.require(self.database.namespace, self.plan.details["apps"])
         if self._is_swapped():
             self.journal.record("swap")
         elif "compare" not in self.journal.done or self._mode == IN_PLACE or not self._beside_exists():
