@@ -34,7 +34,9 @@ def test_a_dry_run_gives_the_reasons_and_removes_nothing(cli, stocked, eight):
     assert cli.kept() == before
 
 
-@pytest.mark.parametrize(("typed", "code", "left"), [("y\n", 0, 7), ("yes\n", 0, 7), ("n\n", 4, 9), ("\n", 4, 9), ("", 4, 9)])
+@pytest.mark.parametrize(
+    ("typed", "code", "left"), [("y\n", 0, 7), ("yes\n", 0, 7), ("n\n", 4, 9), ("\n", 4, 9), ("", 4, 9)]
+)
 def test_it_asks(cli, stocked, eight, typed, code, left):
     ran = cli.run("prune", typed=typed)
     assert ran.code == code

@@ -3,7 +3,12 @@
 from backstay.cli.output import Style
 from backstay.cli.table import Cell, Column, pairs, table
 
-COLUMNS = (Column("ID"), Column("SIZE", right=True), Column("ROWS", right=True, optional=1), Column("STORE", optional=2))
+COLUMNS = (
+    Column("ID"),
+    Column("SIZE", right=True),
+    Column("ROWS", right=True, optional=1),
+    Column("STORE", optional=2),
+)
 ROWS = [("postgres/a@1", "1.1 MB", "10", "main"), ("b", Cell("9 B", Style.GOOD), "1,000", "other")]
 
 
