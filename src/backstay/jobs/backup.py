@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from shlex import quote
 
 from backstay.catalog import history
 from backstay.catalog.catalog import Catalog
@@ -125,14 +126,27 @@ class _Attempt:
 
 
 def by_hand(lines: tuple[str, ...], artifacts: tuple[Artifact, ...], store: Store) -> tuple[str, ...]:
-    """Put the URLs and file names of the artifacts where the tier left ``{role}`` and ``{role.file}``."""
-    places = {}
-    for artifact in artifacts:
-        places[f"{{{artifact.role}}}"] = store.describe() + artifact.key
-        places[f"{{{artifact.role}.file}}"] = artifact.key.rpartition("/")[2]
+    """The steps with stock tools: how to fetch each artifact, then the tier's lines with ``{role}`` replaced by the
+    command that prints its plain bytes."""
+    fetched = [_fetch(store.describe() + artifact.key) for artifact in artifacts]
+    printing = {f"{{{artifact.role}}}": _print_plain(artifact) for artifact in artifacts}
     filled = []
     for line in lines:
-        for place, text in places.items():
-            line = line.replace(place, text)  # noqa: PLW2901 - each place in turn
+        for place, command in printing.items():
+            line = line.replace(place, command)  # noqa: PLW2901 - each place in turn
         filled.append(line)
-    return tuple(filled)
+    return (*fetched, *filled)
+
+
+def _fetch(url: str) -> str:
+    if url.startswith("file://"):
+        return f"Fetch: cp {quote(url.removeprefix('file://'))} ."
+    return f"Fetch: aws s3 cp {quote(url)} .  # add --endpoint-url URL for a server that is not Amazon's"
+
+
+def _print_plain(artifact: Artifact) -> str:
+    """``age -d -i key.txt FILE | gunzip -c``: undo the encodings, the last one first."""
+    name = quote(artifact.key.rpartition("/")[2])
+    tools = {"gzip": "gunzip -c", "zstd": "zstd -dc", "age": "age -d -i key.txt"}
+    first, *rest = [tools[encoding] for encoding in reversed(artifact.encoding)] or ["cat"]
+    return " | ".join([f"{first} {name}", *rest])

@@ -60,7 +60,8 @@ class Journal(Protocol):
 class Captured:
     """What a tier says of a backup it has just written; becomes the manifest.
 
-    In ``restore_by_hand`` the text ``{role}`` stands for the URL of that artifact, ``{role.file}`` for its file name.
+    In ``restore_by_hand`` the text ``{role}`` stands for a command that prints the plain bytes of that artifact, once
+    it was fetched; the job puts it there, and the fetching before it.
     """
 
     point_in_time: datetime

@@ -236,17 +236,15 @@ def _warnings(facts: catalog.Facts) -> tuple[str, ...]:
 
 
 def _by_hand(database: dict[str, Any], major: int) -> tuple[str, ...]:
-    """Stock tools only; a fetched file is named as in the store."""
+    """Stock tools only; see ``Captured.restore_by_hand`` for the places in braces."""
     from shlex import quote
 
     name = quote(database["name"])
     return (
-        f"You need psql {major} or newer, and the age identity if the files end in .age.",
-        "Fetch: aws s3 cp {dump} . && aws s3 cp {globals} .",
-        "Decrypt if they end in .age: age -d -i key.txt -o FILE.gz FILE.gz.age",
-        "Roles and the empty database: gunzip -c {globals.file} | psql -X -d postgres",
-        f"(It creates database {name}: edit the name in the file first if there is one already.)",
-        f"Load: gunzip -c {{dump.file}} | psql -X -v ON_ERROR_STOP=1 -d {name}",
+        f"Needed: psql {major} or newer; age and the identity where a file ends in .age.",
+        "Roles and the empty database: {globals} | psql -X -d postgres",
+        f"(It creates database {name}: edit the name first if there is one already.)",
+        f"Load: {{dump}} | psql -X -v ON_ERROR_STOP=1 -d {name}",
         "Check: the dump ends with `-- PostgreSQL database dump complete`; row counts are in `contents` here.",
         f"Then: psql -X -d {name} -c ANALYZE",
     )

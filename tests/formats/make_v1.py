@@ -1,0 +1,50 @@
+"""Write the frozen backups of format version 1. Run once for a format; what it wrote is never written again.
+
+    python -m tests.formats.make_v1 FOLDER
+
+It needs the PostgreSQL 18 wheel. The identity that opens the encrypted backup is for these tests alone.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import pyrage
+
+from backstay.demo import data
+from backstay.demo.compare import Fingerprint, fingerprint
+from backstay.demo.postgres_programs import find_bin
+from backstay.demo.postgres_server import THROWAWAY, PostgresServer
+from backstay.store.pipeline import Encoding
+from tests.fixtures.world import database_on, directory_world
+
+
+def main(folder: Path) -> None:
+    """One backup of ``wiki`` for each way artifacts can be stored, and what must come back."""
+    folder.mkdir(parents=True)
+    identity = pyrage.x25519.Identity.generate()
+    (folder / "identity.txt").write_text(f"{identity}\n")
+    ways = [Encoding("gzip"), Encoding("zstd", 3), Encoding("gzip", 1, (str(identity.to_public()),)), Encoding("none")]
+    with tempfile.TemporaryDirectory() as scratch:
+        Path(scratch).chmod(0o755)
+        bin_dir = find_bin(18)
+        assert bin_dir is not None
+        with PostgresServer(bin_dir, Path(scratch) / "server", options=THROWAWAY) as server:
+            data.build(server, "wiki")
+            with server.connect("wiki") as session:
+                found = fingerprint(session)
+            (folder / "expected.json").write_text(json.dumps(rows(found), indent=1) + "\n")
+            world = directory_world(folder, database_on(server, "wiki"))
+            for encoding in ways:
+                world.encoding = encoding
+                print(world.backup("wiki").id)
+
+
+def rows(found: Fingerprint) -> dict[str, list[int | str]]:
+    """Rows and content hash by table."""
+    return {name: [content.rows, content.content] for name, content in found.tables.items()}
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
