@@ -1,0 +1,189 @@
+"""Where everything runs: one PostgreSQL and one SeaweedFS in a folder of their own, and who asks them how.
+
+The servers are as they come: PostgreSQL with the settings of initdb (fsync, full-page writes, checksums, autovacuum),
+SeaweedFS with those of the demo. Scripts and Backstay have the same server, bucket service and credentials.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from psycopg import sql
+
+from backstay.demo.compare import Fingerprint, fingerprint
+from backstay.demo.world import World
+from backstay.store.s3 import S3Options, S3Store, create_bucket
+from bench import measure, shop
+
+SCRIPT_BUCKET, BACKSTAY_BUCKET = "bench-script", "bench-backstay"
+DATABASE = "shop"
+CONFIGURATION = """\
+cluster: bench
+stores:
+  main: {{url: "s3://{bucket}", endpoint: "{endpoint}"}}
+postgres:
+  host: {host}
+  port: {port}
+  user: {user}
+  password: file:{password_file}
+  bin: {bin}
+  databases:
+{databases}
+"""
+
+
+class Arena:
+    """The servers of one run, and commands against them. A context manager: leaving it removes all of it."""
+
+    def __init__(self, folder: Path, rival: Path, runs: int, say: Callable[[str], None]) -> None:
+        self.runs = runs
+        self.say = say
+        self._world = World(folder)
+        self._rival = rival
+
+    @property
+    def folder(self) -> Path:
+        """Where everything is kept."""
+        return self._world.folder
+
+    @cached_property
+    def database(self) -> str:
+        """The name of the shop's database, which is built when it is first asked for."""
+        self.say("building a database of about 800 MB of SQL text")
+        shop.build(self._world.postgres, DATABASE)
+        return DATABASE
+
+    def create_database(self, name: str) -> None:
+        """An empty one, as a script would make it."""
+        with self._world.postgres.connect() as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+
+    def drop_database(self, name: str) -> None:
+        """Remove one, if it is there."""
+        with self._world.postgres.connect() as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def analyze(self, name: str) -> None:
+        """What a restore needs at its end, so that queries are planned as before."""
+        with self._world.postgres.connect(name) as connection:
+            connection.execute("ANALYZE")
+
+    def run(self, *commands: Sequence[str], env: Mapping[str, str]) -> measure.Run:
+        """Measure one pipeline, after a checkpoint and once the machine is quiet. Raises ``ToolError``."""
+        with self._world.postgres.connect() as connection:
+            connection.execute("CHECKPOINT")
+        measure.wait_until_quiet(self.say)
+        servers = {"PostgreSQL": self._world.postgres.pid or 0, "SeaweedFS": self._world.s3.pid or 0}
+        return measure.run(commands, env, servers)
+
+    def postgres(self, program: str, *arguments: str) -> list[str]:
+        """A client program of PostgreSQL's, as a script calls it; the password is in the environment."""
+        server = self._world.postgres
+        return [program, "-h", server.host, "-p", str(server.port), "-U", server.superuser, *arguments]
+
+    def aws(self, *arguments: str) -> list[str]:
+        """The AWS command line."""
+        return ["aws", "--endpoint-url", self._world.s3.endpoint_url, *arguments]
+
+    @staticmethod
+    def backstay(*arguments: str) -> list[str]:
+        """Backstay's own command line."""
+        return [sys.executable, "-m", "backstay", *arguments]
+
+    @property
+    def script_environment(self) -> dict[str, str]:
+        """For the scripts: programs on PATH, secrets in variables, no settings of this user."""
+        server = self._world.postgres
+        path = ":".join([str(self._rival / "bin"), str(server.bin_dir), self._world.environment().get("PATH", "")])
+        alone = {"AWS_CONFIG_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true"}
+        return {**self.environment, **alone, "PATH": path, "PGPASSWORD": server.password}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For Backstay: its configuration, its folders, and the credentials of the S3 server."""
+        s3 = self._world.s3
+        keys = {"AWS_ACCESS_KEY_ID": s3.access_key, "AWS_SECRET_ACCESS_KEY": s3.secret_key}
+        return {**self._world.environment(), **keys, "AWS_DEFAULT_REGION": "us-east-1"}
+
+    def ask(self, *arguments: str) -> Any:
+        """What a command of Backstay's says in JSON. Raises ``CalledProcessError``."""
+        command = self.backstay(*arguments)
+        return json.loads(subprocess.run(command, env=self.environment, stdout=subprocess.PIPE, check=True).stdout)
+
+    def fingerprint(self, name: str) -> Fingerprint:
+        """Every row and definition of a database."""
+        with self._world.postgres.connect(name) as connection:
+            return fingerprint(connection)
+
+    @contextmanager
+    def bucket(self, name: str) -> Iterator[S3Store]:
+        """A bucket, made if it was not there."""
+        s3 = self._world.s3
+        options = S3Options(
+            bucket=name,
+            endpoint_url=s3.endpoint_url,
+            access_key_id=s3.access_key,
+            secret_access_key=s3.secret_key,
+        )
+        create_bucket(options)
+        with closing(S3Store(options)) as store:
+            yield store
+
+    def configure(self, path: Path, bucket: str, databases: Sequence[str]) -> None:
+        """Write a ``backstay.yaml`` for these databases, backed up daily into this bucket."""
+        server = self._world.postgres
+        text = CONFIGURATION.format(
+            bucket=bucket,
+            endpoint=self._world.s3.endpoint_url,
+            host=server.host,
+            port=server.port,
+            user=server.superuser,
+            password_file=server.password_file,
+            bin=server.bin_dir,
+            databases="\n".join(f'    {name}: {{schedule: "0 3 * * *"}}' for name in databases),
+        )
+        path.write_text(text)
+
+    def versions(self) -> dict[str, str]:
+        """Of everything that was measured."""
+        weed = Path(sys.executable).parent / "weed"
+        asked = {
+            "aws": [str(self._rival / "bin" / "aws"), "--version"],
+            "gzip": ["gzip", "--version"],
+            "SeaweedFS": [str(weed), "version"],
+        }
+        said = {name: _first_line(command) for name, command in asked.items()}
+        return {"PostgreSQL": self._world.postgres.version, "Python": sys.version.split()[0], **said}
+
+    def __enter__(self) -> Self:
+        self._world.claim()
+        try:
+            self._world.start()
+            for name in (SCRIPT_BUCKET, BACKSTAY_BUCKET):
+                with self.bucket(name):
+                    pass
+            self.configure(self._world.config, BACKSTAY_BUCKET, [DATABASE])
+        except BaseException:
+            self._remove()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._remove()
+
+    def _remove(self) -> None:
+        self._world.stop()
+        self._world.remove()
+
+
+def _first_line(command: Sequence[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout.split("\n", 1)[0].strip()

@@ -1,0 +1,103 @@
+"""Backup: Backstay against ``pg_dump | gzip | aws s3 cp -``, and against ``pg_dump`` alone, which nobody can beat."""
+
+import json
+import shlex
+from functools import partial
+from statistics import median
+from typing import Any
+
+from backstay.core.units import format_size
+from bench.arena import SCRIPT_BUCKET, Arena
+from bench.figures import Rounds, as_json, disturbance, mib, ratio, rounds
+from bench.measure import Run, spread
+from bench.result import Result
+
+SCRIPT, BACKSTAY, FLOOR = "pg_dump | gzip | aws s3 cp", "backstay backup", "pg_dump > /dev/null"
+KEY = "shop.sql.gz"
+COLUMNS = ("", "seconds", "MB/s", "stored", "peak RSS", "client CPU s", "PostgreSQL", "SeaweedFS")
+
+
+def run(arena: Arena) -> Result:
+    """Measure all three."""
+    ways = {SCRIPT: partial(script, arena), BACKSTAY: partial(backstay, arena), FLOOR: partial(_floor, arena)}
+    found = rounds(arena, "backup", ways)
+    plain = plain_bytes(arena)
+    stored = {SCRIPT: script_bytes(arena), BACKSTAY: _result(found[BACKSTAY][-1])["size_bytes"], FLOOR: 0}
+    result = Result("backup", f"Backup of {format_size(plain)} of SQL text into SeaweedFS", COLUMNS)
+    for name, runs in found.items():
+        result.rows.append(_row(name, runs, plain, stored[name]))
+        result.figures[name] = {"stored_bytes": stored[name], "runs": [as_json(one) for one in runs]}
+    result.figures["plain_bytes"] = plain
+    result.notes = _notes(found, stored)
+    return result
+
+
+def script(arena: Arena) -> Run:
+    """The pipeline as scripts have it."""
+    return arena.run(
+        arena.postgres("pg_dump", arena.database),
+        ["gzip"],
+        arena.aws("s3", "cp", "-", f"s3://{SCRIPT_BUCKET}/{KEY}", "--only-show-errors"),
+        env=arena.script_environment,
+    )
+
+
+def backstay(arena: Arena) -> Run:
+    """The command as users type it, with its result as JSON."""
+    return arena.run(arena.backstay("backup", arena.database, "--json", "--no-progress"), env=arena.environment)
+
+
+def once(arena: Arena) -> None:
+    """Make sure that there is a backup by each, to restore from."""
+    with arena.bucket(SCRIPT_BUCKET) as store:
+        there = any(True for _ in store.list(KEY))
+    if not there:
+        script(arena)
+        backstay(arena)
+
+
+def plain_bytes(arena: Arena) -> int:
+    """The SQL text of the newest backup, before compression."""
+    shown = arena.ask("show", f"{arena.database}@latest", "--json")
+    artifacts = shown["manifest"]["artifacts"]
+    return next(int(one["plain_size_bytes"]) for one in artifacts if one["role"] == "dump")
+
+
+def script_bytes(arena: Arena) -> int:
+    """What the script stored."""
+    with arena.bucket(SCRIPT_BUCKET) as store:
+        return store.head(KEY).size_bytes
+
+
+def _floor(arena: Arena) -> Run:
+    command = shlex.join(arena.postgres("pg_dump", arena.database))
+    return arena.run(["sh", "-c", f"exec {command} > /dev/null"], env=arena.script_environment)
+
+
+def _result(one: Run) -> dict[str, Any]:
+    lines = [json.loads(line) for line in one.output.splitlines()]
+    found: dict[str, Any] = next(line for line in lines if line["message_type"] == "result")
+    return found
+
+
+def _row(name: str, runs: list[Run], plain: int, stored: int) -> tuple[str, ...]:
+    seconds = [one.seconds for one in runs]
+    return (
+        name,
+        spread(seconds),
+        f"{plain / 1e6 / median(seconds):.0f}",
+        format_size(stored) if stored else "-",
+        mib(max(one.peak_bytes for one in runs)),
+        spread([one.client_seconds for one in runs]),
+        f"{median(one.servers['PostgreSQL'] for one in runs):.1f}",
+        f"{median(one.servers['SeaweedFS'] for one in runs):.1f}",
+    )
+
+
+def _notes(found: Rounds, stored: dict[str, int]) -> list[str]:
+    return [
+        f"Time: the script takes {ratio(found[SCRIPT], found[BACKSTAY])} that of Backstay.",
+        f"Time: Backstay takes {ratio(found[BACKSTAY], found[FLOOR])} that of pg_dump alone.",
+        f"Stored: Backstay has {stored[BACKSTAY] / stored[SCRIPT]:.2f}x the bytes of the script.",
+        *disturbance(found),
+    ]

@@ -1,0 +1,64 @@
+"""What the benchmarks of pipelines share: rounds in alternating order, ratios of medians, figures as JSON."""
+
+import time
+from collections.abc import Callable, Mapping
+from statistics import median
+from typing import Any
+
+from bench.arena import Arena
+from bench.measure import Run
+
+Rounds = Mapping[str, list[Run]]
+DISTURBED = 0.1  # of a core, taken by others, on average over a run
+
+
+def rounds(arena: Arena, what: str, ways: Mapping[str, Callable[[], Run]]) -> dict[str, list[Run]]:
+    """Each way once a round; every other round backwards, so that none always comes first."""
+    found: dict[str, list[Run]] = {name: [] for name in ways}
+    for number in range(arena.runs):
+        order = list(ways) if number % 2 == 0 else list(ways)[::-1]
+        for name in order:
+            found[name].append(ways[name]())
+            arena.say(f"  {what} {number + 1}/{arena.runs}  {name}: {found[name][-1].seconds:.1f} s")
+    return found
+
+
+def ratio(slower: list[Run], faster: list[Run]) -> str:
+    """How many times the median time of the one is that of the other."""
+    return f"{seconds(slower) / seconds(faster):.2f}x"
+
+
+def seconds(runs: list[Run]) -> float:
+    """The median time."""
+    return median(one.seconds for one in runs)
+
+
+def mib(size_bytes: int) -> str:
+    """Memory, in the unit of its limits."""
+    return f"{size_bytes / 2**20:.0f} MiB"
+
+
+def disturbance(found: Rounds) -> list[str]:
+    """A note when others used the machine meanwhile."""
+    most = max(one.elsewhere / one.seconds for runs in found.values() for one in runs)
+    return [f"Others used up to {most:.1f} cores meanwhile: repeat on a quiet machine."] if most > DISTURBED else []
+
+
+def as_json(one: Run) -> dict[str, Any]:
+    """All of one run."""
+    return {
+        "seconds": round(one.seconds, 3),
+        "programs": [
+            {"name": use.name, "peak_bytes": use.peak_bytes, "cpu_seconds": round(use.cpu_seconds, 3)}
+            for use in one.programs
+        ],
+        "server_cpu_seconds": {name: round(value, 2) for name, value in one.servers.items()},
+        "elsewhere_cpu_seconds": round(one.elsewhere, 2),
+    }
+
+
+def timed(action: Callable[[], object]) -> float:
+    """Seconds that it takes."""
+    started = time.monotonic()
+    action()
+    return time.monotonic() - started

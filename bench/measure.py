@@ -1,0 +1,223 @@
+"""Programs run as one pipeline, and what they used: time, peak memory, processor time; theirs and the servers'.
+
+Linux only: memory is the high-water mark that the kernel keeps for each program's own image (proc(5), ``VmHWM``).
+``ru_maxrss`` would not do: a child inherits its parent's.
+"""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Self
+
+from backstay.core.errors import ToolError
+from backstay.demo.seaweed import stop_group
+
+POLL_SECONDS = 0.01
+QUIET_CORES = 0.3  # of processor time used by others while nothing of ours runs
+QUIET_WAIT_SECONDS = 45.0
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Use:
+    """One program of a pipeline. Processor seconds are with those of the children that it waited for."""
+
+    name: str
+    peak_bytes: int
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """One pipeline, from the start of its first program to the end of its last.
+
+    ``servers`` are processor seconds by name of the server; ``elsewhere`` those of the machine that went to others.
+    """
+
+    seconds: float
+    programs: tuple[Use, ...]
+    servers: Mapping[str, float]
+    elsewhere: float
+    output: bytes
+
+    @property
+    def peak_bytes(self) -> int:
+        """The peak of the largest program."""
+        return max(program.peak_bytes for program in self.programs)
+
+    @property
+    def client_seconds(self) -> float:
+        """Processor time of all programs."""
+        return sum(program.cpu_seconds for program in self.programs)
+
+
+def run(commands: Sequence[Sequence[str]], env: Mapping[str, str], servers: Mapping[str, int]) -> Run:
+    """Run ``commands`` as ``a | b | c``; ``servers`` are process ids by name.
+
+    Raises ``ToolError`` with the last words of a program that failed. What still runs when this is left is ended.
+    """
+    cpu, busy = {name: tree_seconds(pid) for name, pid in servers.items()}, _Busy()
+    with ExitStack() as stack:
+        started = time.monotonic()
+        pipeline = [stack.enter_context(_Program(words)) for words in commands]
+        source: int = subprocess.DEVNULL
+        for program in pipeline:
+            source = program.start(env, source)
+        with os.fdopen(source, "rb") as pipe:
+            output = _watch(pipeline, pipe.fileno())
+        seconds = time.monotonic() - started
+        programs = tuple(program.result() for program in pipeline)
+    used = {name: tree_seconds(pid) - cpu[name] for name, pid in servers.items()}
+    ours = sum(program.cpu_seconds for program in programs) + sum(used.values())
+    return Run(seconds, programs, used, max(0.0, busy.seconds() - ours), output)
+
+
+def wait_until_quiet(say: Callable[[str], None]) -> None:
+    """Until others use little of the processors, or for ``QUIET_WAIT_SECONDS``; says when it gives up."""
+    deadline = time.monotonic() + QUIET_WAIT_SECONDS
+    while True:
+        busy = _Busy()
+        time.sleep(0.5)
+        cores = busy.seconds() / 0.5
+        if cores < QUIET_CORES:
+            return
+        if time.monotonic() > deadline:
+            say(f"  others use {cores:.1f} cores; measured all the same")
+            return
+
+
+def spread(values: Sequence[float], form: str = ".1f") -> str:
+    """``7.1 (6.9-7.6)``: the median and the extremes."""
+    return f"{median(values):{form}} ({min(values):{form}}-{max(values):{form}})"
+
+
+def tree_seconds(pid: int) -> float:
+    """Processor time of a process, its living children, and those that it has waited for."""
+    own = _stat(pid)
+    if own is None:
+        return 0.0
+    children = [
+        found for entry in Path("/proc").iterdir() if entry.name.isdigit() and (found := _stat(int(entry.name)))
+    ]
+    return own.seconds + own.waited + sum(child.seconds + child.waited for child in children if child.parent == pid)
+
+
+@dataclass(frozen=True)
+class _Stat:
+    parent: int
+    seconds: float
+    waited: float
+
+
+def _stat(pid: int) -> _Stat | None:
+    """Fields 4 and 14 to 17 of /proc/PID/stat (proc(5)); the name, field 2, may hold anything."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    user, system, children_user, children_system = (int(value) / TICK for value in fields[11:15])
+    return _Stat(int(fields[1]), user + system, children_user + children_system)
+
+
+class _Busy:
+    """Processor time that was not idle since this was made, over the whole machine (proc(5), /proc/stat)."""
+
+    def __init__(self) -> None:
+        self._began = self._now()
+
+    def seconds(self) -> float:
+        return self._now() - self._began
+
+    def _now(self) -> float:
+        user, nice, system, _idle, _iowait, *rest = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+        return sum(map(int, (user, nice, system, *rest))) / TICK
+
+
+class _Program:
+    """One program of a pipeline, in a session of its own; leaving it ends it."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self._words = list(words)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._usage: Use | None = None
+        self._peak = 0
+
+    def start(self, env: Mapping[str, str], source: int) -> int:
+        """Start it on ``source``, which is closed; the reading end of what it writes."""
+        reader, writer = os.pipe()
+        errors = os.memfd_create("stderr")
+        try:
+            self._process = subprocess.Popen(
+                self._words, env=env, stdin=source, stdout=writer, stderr=errors, start_new_session=True
+            )
+        finally:
+            os.close(writer)
+            if source >= 0:
+                os.close(source)
+        self._errors = os.fdopen(errors, "rb")
+        return reader
+
+    def poll(self) -> bool:
+        """Look at it; whether it still runs."""
+        assert self._process is not None
+        if self._usage is not None:
+            return False
+        self._peak = max(self._peak, _peak_bytes(self._process.pid))
+        pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
+        if pid == 0:
+            return True
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        self._usage = Use(Path(self._words[0]).name, self._peak, usage.ru_utime + usage.ru_stime)
+        return False
+
+    def result(self) -> Use:
+        """What it used. Raises ``ToolError`` when it failed."""
+        assert self._process is not None
+        assert self._usage is not None
+        if self._process.returncode != 0:
+            self._errors.seek(0)
+            said = self._errors.read()[-2000:].decode(errors="replace").strip()
+            raise ToolError(f"{' '.join(self._words[:4])} ended with {self._process.returncode}", hint=said)
+        return self._usage
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            stop_group(self._process, seconds=5)
+            self._errors.close()
+
+
+def _watch(pipeline: Sequence[_Program], pipe: int) -> bytes:
+    """Until all have ended; what the last one wrote. It is never much, or it goes to /dev/null."""
+    os.set_blocking(pipe, False)
+    output = b""
+    while True:
+        running = [program.poll() for program in pipeline]
+        while more := _read(pipe):
+            output += more
+        if not any(running):
+            return output
+        time.sleep(POLL_SECONDS)
+
+
+def _read(pipe: int) -> bytes:
+    try:
+        return os.read(pipe, 1 << 20)
+    except BlockingIOError:
+        return b""
+
+
+def _peak_bytes(pid: int) -> int:
+    """0 for a process that has ended and waits to be collected."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)

@@ -1,0 +1,10 @@
+DROP TABLE sentences;
+ALTER TABLE events ADD PRIMARY KEY (id);
+ALTER TABLE events ALTER id ADD GENERATED ALWAYS AS IDENTITY;
+SELECT setval('events_id_seq', max(id)) FROM events;
+CREATE INDEX ON events (customer_id, at);
+CREATE INDEX ON events (kind, at);
+CREATE INDEX ON orders (customer_id);
+ALTER TABLE orders ADD FOREIGN KEY (customer_id) REFERENCES customers;
+ALTER TABLE order_lines ADD FOREIGN KEY (order_id) REFERENCES orders;
+ALTER TABLE events ADD FOREIGN KEY (customer_id) REFERENCES customers;
