@@ -106,7 +106,7 @@ class SeaweedServer:
                 [str(program), "-logtostderr=true", "server", *_fixed_flags(self.folder)]
                 + [f"-{name}={port}" for name, port in ports.items()],
                 cwd=self.folder,
-                env={"PATH": os.defpath, "HOME": str(self.folder)},
+                env={"PATH": os.defpath, "HOME": str(self.folder), "WEED_MASTER_VOLUME_GROWTH_COPY_1": "2"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -185,7 +185,7 @@ def _fixed_flags(folder: Path) -> Sequence[str]:
         "-ip.bind=127.0.0.1",
         "-master.telemetry=false",
         "-master.volumeSizeLimitMB=256",
-        "-volume.max=0",
+        "-volume.max=1000",  # as many as the disk has room for would be few, and each bucket takes some
         "-volume.preStopSeconds=0",
         "-filer",
         "-s3",

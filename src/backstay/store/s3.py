@@ -8,17 +8,19 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
 
 from backstay.core.errors import AlreadyExists, ConfigError, Corrupt, NotFound, StoreError
 from backstay.store.base import Caps, ObjectInfo, check_key
-from backstay.store.keys import check_put, is_key
+from backstay.store.keys import check_put
 from backstay.store.s3_answers import expected_bytes, object_info, server_time
 from backstay.store.s3_bucket import Bucket
 from backstay.store.s3_delete import Deletion
 from backstay.store.s3_errors import from_response, from_transport
+from backstay.store.s3_list import Listing
 from backstay.store.s3_options import STORAGE_CLASS_FROM_BYTES, S3Options
 from backstay.store.s3_upload import Upload
 
@@ -61,7 +63,7 @@ class S3Store:
         self.caps = Caps(options.conditional, options.conditional, options.object_lock)
         self._client = _connect(options)
         self.bucket = Bucket(self._client, self._talk, options)
-        self._foreign = foreign
+        self._listing = Listing(self._client, self._talk, options, foreign)
         self._now = now
         self._mark = mark
         self._bucket_seen = False
@@ -78,13 +80,22 @@ class S3Store:
     ) -> ObjectInfo:
         """As ``Store.put``. ``modified_at`` is the server's clock at its answer."""
         check_put(self.caps, key, create=create, match=match, lock_until=lock_until)
+        check = partial(self._check_condition, key, create=create, match=match)
+        condition: dict[str, str] = {}
+        if not self.options.conditional:
+            check()
+        elif create:
+            condition = {"IfNoneMatch": "*"}
+        elif match is not None:
+            condition = {"IfMatch": f'"{match}"'}
         upload = Upload(
             self._client,
             lambda verb: self._talk(verb, key),
             self._where(key),
             mark=self._mark(),
             attributes=lambda size: self._attributes(size, lock_until),
-            condition=self._condition(key, create=create, match=match),
+            condition=condition,
+            check=check,
             digest=lock_until is not None,
         )
         try:
@@ -127,20 +138,7 @@ class S3Store:
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """As ``Store.list``: one request for each 1,000 objects, made as they are taken."""
-        root = self.options.root
-        paginator = self._client.get_paginator("list_objects_v2")
-        pages = iter(paginator.paginate(Bucket=self.options.bucket, Prefix=root + prefix))
-        while True:
-            with self._talk("list", prefix):
-                page = next(pages, None)
-            if page is None:
-                return
-            for found in page.get("Contents", []):
-                key = found["Key"].removeprefix(root)
-                if is_key(key):
-                    yield object_info(key, found, found["Size"], found["LastModified"])
-                elif self._foreign is not None:
-                    self._foreign(key)
+        return self._listing.run(prefix)
 
     def delete(self, keys: Iterable[str]) -> None:
         """As ``Store.delete``, in requests of 1,000. In a bucket with versions, the earlier ones stay until a
@@ -176,18 +174,16 @@ class S3Store:
         }
         return {name: value for name, value in wanted.items() if value is not None}
 
-    def _condition(self, key: str, *, create: bool, match: str | None) -> dict[str, str]:
-        """The condition to send; where the server knows none, look now, which another writer can outrun."""
-        if self.options.conditional:
-            return {"IfNoneMatch": "*"} if create else {"IfMatch": f'"{match}"'} if match is not None else {}
-        if create or match is not None:
-            try:
-                found = self.head(key).etag
-            except NotFound:
-                found = None
-            if found != match:
-                raise AlreadyExists(f"{self.describe()}{key} was written by another")
-        return {}
+    def _check_condition(self, key: str, *, create: bool, match: str | None) -> None:
+        """Look whether the key is free, or as it was; another writer may be faster than this and what follows."""
+        if not create and match is None:
+            return
+        try:
+            found = self.head(key).etag
+        except NotFound:
+            found = None
+        if found != match:
+            raise AlreadyExists(f"cannot write {self.describe()}{key}: another write came first")
 
     def _open(self, key: str, start: int, length: int | None) -> Mapping[str, Any] | None:
         """The answer with its body unread; ``None`` when the range begins at or past the end."""

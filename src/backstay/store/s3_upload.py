@@ -9,12 +9,10 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 from backstay.core.errors import AlreadyExists, BackstayError, NotFound, StoreError, Unavailable
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 MIB = 1024 * 1024
 MAX_PARTS = 10_000
@@ -59,19 +57,21 @@ class Upload:
     """One put, used once. ``talk(verb)`` turns the client library's errors into those of ``core.errors``.
 
     ``attributes`` (for at least so many bytes) go with the request that begins the object, ``condition`` with the
-    one that makes it visible.
+    one that makes it visible. ``check`` looks whether the condition holds, before a multipart upload is completed: some
+    servers that know conditions ignore them in that request.
     ``mark`` is unique to this put; it tells an object stored by a request whose answer was lost from a rival's.
     """
 
     def __init__(
         self,
-        client: "S3Client",
+        client: Any,  # an S3 client; its stubs do not know that it takes a bytearray as a body
         talk: Talk,
         where: Mapping[str, str],
         *,
         mark: str,
         attributes: Callable[[int], Mapping[str, Any]],
         condition: Mapping[str, str],
+        check: Callable[[], None],
         digest: bool = False,
     ) -> None:
         self._client = client
@@ -80,6 +80,7 @@ class Upload:
         self._mark = mark
         self._attributes = attributes
         self._condition = dict(condition)
+        self._check = check
         self._digest = digest
         self._upload_id = ""
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="part")
@@ -93,9 +94,10 @@ class Upload:
             for number, (part, last) in enumerate(split(chunks), 1):
                 size += len(part)
                 if last and number == 1:
-                    return Sent(self._commit(lambda body=part: self._put_whole(body)), size)
+                    return Sent(self._commit(partial(self._put_whole, part)), size)
                 self._submit(number, part)
             self._collect(list(self._running))
+            self._check()
             return Sent(self._commit(self._complete), size)
         except BaseException as error:
             self._abort(error)
@@ -105,7 +107,8 @@ class Upload:
 
     def _put_whole(self, body: bytearray) -> Mapping[str, Any]:
         extra = {**self._begin(body), **self._condition, **self._checksum(body)}
-        return self._client.put_object(**self._where, **extra, Body=body)
+        answer: Mapping[str, Any] = self._client.put_object(**self._where, **extra, Body=body)
+        return answer
 
     def _begin(self, first: bytearray) -> dict[str, Any]:
         return {**self._attributes(len(first)), "Metadata": {MARK: self._mark}}
@@ -135,7 +138,7 @@ class Upload:
                 Body=part,
                 **self._checksum(part),
             )
-        return answer["ETag"]
+        return str(answer["ETag"])
 
     def _collect(self, futures: Iterable[Future[str]]) -> None:
         for future in futures:
@@ -145,9 +148,10 @@ class Upload:
 
     def _complete(self) -> Mapping[str, Any]:
         parts = [{"PartNumber": number, "ETag": self._etags[number]} for number in sorted(self._etags)]
-        return self._client.complete_multipart_upload(
+        answer: Mapping[str, Any] = self._client.complete_multipart_upload(
             **self._where, UploadId=self._upload_id, MultipartUpload={"Parts": parts}, **self._condition
         )
+        return answer
 
     def _commit(self, send: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
         """Send the last request; when it may have been obeyed although it seems to have failed, look."""
