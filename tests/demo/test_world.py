@@ -67,7 +67,7 @@ def test_what_is_left_running_is_found_and_ended_by_another_run(folder, capsys):
     assert not folder.exists()
     assert capsys.readouterr().out.startswith("stopped")
     assert run(folder, stop=True) == 0
-    assert "no demo was running" in capsys.readouterr().out
+    assert "there is no demo" in capsys.readouterr().out
 
 
 def test_what_a_dead_demo_left_is_replaced(folder):

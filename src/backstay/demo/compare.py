@@ -25,7 +25,7 @@ SETTINGS = {
 # A column named like the alias would be taken for the row itself; hence a name that no one gives a column.
 ROWS = """SELECT count(*), coalesce(sum(('x' || left(md5("backstay row"::text), 16))::bit(64)::bigint::numeric), 0)
           FROM ONLY {} AS "backstay row" """
-TABLES = """SELECT n.nspname, c.relname, format('%I.%I', n.nspname, c.relname)
+TABLES = """SELECT n.nspname, c.relname, format('%I.%I', n.nspname, c.relname), c.relkind = 'm'
             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
             WHERE (c.relkind = 'r' OR (c.relkind = 'm' AND c.relispopulated))
             AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
@@ -38,12 +38,16 @@ class TableContent(NamedTuple):
     rows: int
     content: str
 
+    def __str__(self) -> str:
+        return f"{self.rows:,} rows ({self.content})"
+
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """``tables`` by quoted, qualified name; ``objects`` by kind, then by name, each with its definition."""
+    """``tables`` and materialized ``views`` by quoted, qualified name; ``objects`` by kind, then by name."""
 
     tables: Mapping[str, TableContent]
+    views: Mapping[str, TableContent]
     objects: Mapping[str, Mapping[str, str]]
 
     @property
@@ -58,33 +62,40 @@ def fingerprint(connection: Connection[Any]) -> Fingerprint:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         for name, value in SETTINGS.items():
             connection.execute("SELECT set_config(%s, %s, true)", (name, value))
-        return Fingerprint(_tables(connection), _objects(connection))
+        return Fingerprint(*_contents(connection), _objects(connection))
 
 
 def differences(expected: Fingerprint, found: Fingerprint) -> list[str]:
     """What differs, a sentence for each; empty when both are equal."""
-    said = [
-        _sentence("table", name, _table_word(expected.tables.get(name)), _table_word(found.tables.get(name)))
-        for name in sorted({*expected.tables, *found.tables})
-        if expected.tables.get(name) != found.tables.get(name)
-    ]
+    said = []
+    for kind, tables, found_tables in (
+        ("table", expected.tables, found.tables),
+        ("materialized view", expected.views, found.views),
+    ):
+        said += _compare(
+            kind,
+            {name: str(content) for name, content in tables.items()},
+            {name: str(content) for name, content in found_tables.items()},
+        )
     for kind in sorted({*expected.objects, *found.objects}):
-        wanted, got = expected.objects.get(kind, {}), found.objects.get(kind, {})
-        said += [
-            _sentence(kind, name, wanted.get(name), got.get(name))
-            for name in sorted({*wanted, *got})
-            if wanted.get(name) != got.get(name)
-        ]
+        said += _compare(kind, expected.objects.get(kind, {}), found.objects.get(kind, {}))
     return said
 
 
-def _tables(connection: Connection[Any]) -> dict[str, TableContent]:
-    found = {}
-    for schema, table, name in connection.execute(TABLES).fetchall():
+def _compare(kind: str, wanted: Mapping[str, str], got: Mapping[str, str]) -> list[str]:
+    names = [name for name in sorted({*wanted, *got}) if wanted.get(name) != got.get(name)]
+    return [_sentence(kind, name, wanted.get(name), got.get(name)) for name in names]
+
+
+def _contents(connection: Connection[Any]) -> tuple[dict[str, TableContent], dict[str, TableContent]]:
+    """Tables, and the materialized views that have been filled."""
+    tables: dict[str, TableContent] = {}
+    views: dict[str, TableContent] = {}
+    for schema, table, name, is_view in connection.execute(TABLES).fetchall():
         row = connection.execute(sql.SQL(ROWS).format(sql.Identifier(schema, table))).fetchone()
         count, total = row or (0, 0)
-        found[name] = TableContent(count, f"{int(total) % 2**64:016x}")
-    return found
+        (views if is_view else tables)[name] = TableContent(count, f"{int(total) % 2**64:016x}")
+    return tables, views
 
 
 def _objects(connection: Connection[Any]) -> dict[str, dict[str, str]]:
@@ -103,10 +114,6 @@ def _sequence_state(connection: Connection[Any], name: str) -> str:
     """``name`` is quoted by the server. pg_sequences would not show the value of one that was set but not called."""
     row = connection.execute(b"SELECT last_value, is_called FROM " + name.encode()).fetchone()
     return f"{row[0]}, {'called' if row[1] else 'not called'}" if row else "nothing"
-
-
-def _table_word(table: TableContent | None) -> str | None:
-    return None if table is None else f"{table.rows:,} rows ({table.content})"
 
 
 def _sentence(kind: str, name: str, wanted: str | None, got: str | None) -> str:

@@ -36,12 +36,16 @@ def run(folder: Path, keep: bool = False, stop: bool = False) -> int:
         raise
     finally:
         signal.signal(signal.SIGTERM, handler)
-    _end(world, story, keep)
+    end(world, story, keep=keep)
     return 0
 
 
-def _end(world: World, story: Story, keep: bool) -> None:
-    _say(f"Everything came back, in {format_duration(story.seconds)} from nothing.")
+def end(world: World, story: Story, *, keep: bool) -> None:
+    """Sum the story up, and clear away what was used, or say how to go on with it."""
+    _say(
+        f"\nFour databases backed up, one dropped, one damaged, both restored and equal to the last byte, in "
+        f"{format_duration(round(story.seconds))} from nothing."
+    )
     if keep:
         _say(_what_next(world))
         return
@@ -51,9 +55,10 @@ def _end(world: World, story: Story, keep: bool) -> None:
 
 
 def _stop(world: World) -> int:
-    found = world.stop()
+    left, running = world.folder.exists(), world.stop()
     world.remove()
-    _say("stopped" if found else f"no demo was running in {world.folder}")
+    said = f"stopped, and removed {world.folder}" if running else f"removed {world.folder}; nothing was running"
+    _say(said if left else f"there is no demo in {world.folder}")
     return 0
 
 

@@ -6,22 +6,25 @@ What it runs are the commands that a user types, as processes of their own, with
 import shlex
 import subprocess
 import sys
+import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from psycopg import sql
 
 from backstay.core.errors import ToolError, VerificationFailed
-from backstay.core.units import format_count, format_duration
-from backstay.demo.compare import Fingerprint, differences, fingerprint
+from backstay.core.units import format_count
+from backstay.demo.compare import Fingerprint, TableContent, differences, fingerprint
 from backstay.demo.data import SAMPLES, build
 from backstay.demo.world import World
 
 LOST = "museum"
 DAMAGED = "flights"
 MISTAKE = "UPDATE flights SET arr_delay = 0, dep_delay = 0"
-NAME_WIDTH = 46
+NAME_WIDTH = 44
+WIDTH = 90
+GRACE_SECONDS = 5.0
 
 
 class Story:
@@ -41,6 +44,8 @@ class Story:
         self._lose()
         self._restore()
         self._compare()
+        self._head("A restore is the proof of a backup")
+        self._backstay("status")
 
     @property
     def seconds(self) -> float:
@@ -49,6 +54,7 @@ class Story:
 
     def _set_up(self) -> None:
         self._head("A real PostgreSQL, a real S3 server, and four databases")
+        self._say(f"Everything stays in {self._shown(self.world.folder)} and on 127.0.0.1.")
         self.world.start()
         postgres, s3 = self.world.postgres, self.world.s3
         self._say(f"PostgreSQL {postgres.version} at {postgres.host}:{postgres.port}, SeaweedFS at {s3.endpoint_url}")
@@ -59,7 +65,7 @@ class Story:
             self._say(f"  {kind:8} {tables:28} {sample.about}")
         self._head("One file says what is protected, and how")
         self._say(f"{self._shown(self.world.config)}:\n")
-        self._say("\n".join(f"  {line}" for line in self.world.configure().splitlines()))
+        self._say(textwrap.indent(self.world.configure().rstrip(), "  "))
 
     def _back_up(self) -> None:
         self._head("Back everything up")
@@ -80,25 +86,23 @@ class Story:
 
     def _restore(self) -> None:
         self._head("Restore both")
+        self._backstay("restore", f"postgres/{LOST}", "--confirm", f"postgres/{LOST}")
         self._backstay("restore", f"postgres/{DAMAGED}", "--dry-run")
-        for name in (LOST, DAMAGED):
-            self._backstay("restore", f"postgres/{name}", "--confirm", f"postgres/{name}")
+        self._backstay("restore", f"postgres/{DAMAGED}", "--confirm", f"postgres/{DAMAGED}")
 
     def _compare(self) -> None:
         self._head("Is what came back what was there?")
         for name in (LOST, DAMAGED):
             before, now = self._before[name], self._look(name)
-            for table, content in before.tables.items():
-                found = now.tables.get(table)
-                verdict = "equal" if found == content else "DIFFERS"
-                rows, after = format_count(content.rows), format_count(found.rows) if found else "none"
-                self._say(f"  {_printable(name + ' ' + table):{NAME_WIDTH}} {rows:>8} -> {after:>8} rows   {verdict}")
-            self._say(f"  {name}: {_definitions(now)} compared\n")
+            self._say(f"\n  {name:{NAME_WIDTH}}    before      now   content")
+            for table, content in {**before.tables, **before.views}.items():
+                self._say(_line(table, content, {**now.tables, **now.views}.get(table)))
             different = differences(before, now)
             if different:
                 raise VerificationFailed(
                     f"{name} came back different: {different[0]}", hint="\n".join(different[1:10]) or "Only this."
                 )
+            self._say(f"  {_definitions(now)}: equal")
 
     def _look(self, name: str) -> Fingerprint:
         with self.world.postgres.connect(name) as connection:
@@ -108,18 +112,31 @@ class Story:
         """Run ``backstay`` as a user would, on the same terminal. Raises ``ToolError``."""
         self._say(f"\n$ backstay {shlex.join(arguments)}")
         command = [sys.executable, "-m", "backstay", *arguments]
-        done = subprocess.run(command, env=dict(self.world.environment()), stdin=subprocess.DEVNULL, check=False)
-        if done.returncode != 0:
+        code = _run(command, self.world.environment())
+        if code != 0:
             raise ToolError(
-                f"`backstay {shlex.join(arguments)}` ended with exit code {done.returncode}",
+                f"`backstay {shlex.join(arguments)}` ended with exit code {code}",
                 hint=f"Its message is above; the logs of the servers are in {self._shown(self.world.folder)}.",
             )
 
     def _head(self, text: str) -> None:
-        self._say(f"\n== {text} " + "=" * max(3, 96 - len(text)) + f" {format_duration(self.seconds)}")
+        self._say(f"\n== {text} {'=' * (WIDTH - len(text))} {self.seconds:3.0f} s")
 
     def _shown(self, path: Path) -> Path:
         return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run a command to its end, and return its exit code. Interrupted, it gets a moment to end by itself."""
+    with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL) as process:
+        try:
+            return process.wait()
+        except BaseException:
+            try:
+                process.wait(GRACE_SECONDS)  # Ctrl-C in a terminal has reached it too
+            except subprocess.TimeoutExpired:
+                process.kill()
+            raise
 
 
 def _printable(name: str) -> str:
@@ -128,6 +145,12 @@ def _printable(name: str) -> str:
     return flat if len(flat) <= NAME_WIDTH else flat[: NAME_WIDTH - 3] + "..."
 
 
+def _line(table: str, before: TableContent, now: TableContent | None) -> str:
+    rows = f"{format_count(before.rows):>9}{format_count(now.rows) if now else 'none':>9}"
+    verdict = f"{before.content} equal" if now == before else "DIFFERENT"
+    return f"  {_printable(table):{NAME_WIDTH}} {rows}   {verdict}"
+
+
 def _definitions(found: Fingerprint) -> str:
-    counts = {kind: len(objects) for kind, objects in found.objects.items() if objects}
-    return f"{format_count(sum(counts.values()))} definitions of {len(counts)} kinds (owners, rights, code, ...)"
+    counts = [len(objects) for objects in found.objects.values() if objects]
+    return f"{format_count(sum(counts))} definitions of {len(counts)} kinds (columns, keys, owners, rights, code, ...)"
