@@ -59,7 +59,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Artifact:
-    """One object of a backup. ``encoding`` lists what was done to the plain bytes, in order: ``("gzip", "age")``."""
+    """One object of a backup. ``encoding`` lists what was done to the plain bytes: ``("gzip", "age")``."""
 
     role: str
     key: str
@@ -72,7 +72,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Backup:
-    """One committed run. ``contents`` is what a restore must bring back; the tiers define its shape (docs/format.md)."""
+    """One committed run. ``contents`` is what a restore must bring back; each tier has its shape (docs/format.md)."""
 
     target: Target
     stamp: str
@@ -107,7 +107,7 @@ class Backup:
 
 @dataclass(frozen=True)
 class Proof:
-    """That a backup was checked, how deeply, when, and how long it took; kept beside the catalog, never in the manifest."""
+    """That a backup was checked, how deeply, when, and how long it took; kept beside the manifest, never in it."""
 
     backup_id: str
     level: Level

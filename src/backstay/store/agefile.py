@@ -29,7 +29,7 @@ def parse_recipient(text: str) -> Any:
 
 
 def parse_identities(text: str) -> list[Any]:
-    """The identities in the text of a key file, as ``age-keygen`` or ``ssh-keygen`` write it. Raises ``ConfigError``."""
+    """The identities in a key file's text, as ``age-keygen`` or ``ssh-keygen`` write it. Raises ``ConfigError``."""
     import pyrage
 
     try:
