@@ -115,7 +115,7 @@ class DirectoryStore:
         folders = prefix.split("/")[:-1]
         with self._talk("list", prefix), self._folder([]):
             pass  # the root must be there, even when nothing below it matches
-        if not folders or is_key("/".join(folders)):
+        if folders[:1] != [HIDDEN] and (not folders or is_key("/".join(folders))):
             yield from self._walk(folders, prefix)
 
     def delete(self, keys: Iterable[str]) -> None:

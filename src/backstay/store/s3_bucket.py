@@ -5,14 +5,13 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from backstay.core.errors import AlreadyExists, NotFound, StoreError, StoreMissing
+from backstay.core.errors import NotFound, StoreError, StoreMissing
 from backstay.store.s3_options import S3Options
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 UNKNOWN_REQUEST = frozenset({405, 501})
-OURS_ALREADY = frozenset({"BucketAlreadyOwnedByYou"})
 
 
 class Bucket:
@@ -40,17 +39,21 @@ class Bucket:
             ) from error
 
     def create(self) -> bool:
-        """Make the bucket, with object lock if the options ask for it; ``False`` if it was there and is ours."""
+        """Make the bucket, with object lock if the options ask for it; ``False`` if it is there and open to us.
+
+        Looks first: S3 in us-east-1 answers a second creation like the first.
+        """
+        try:
+            self.check()
+        except StoreMissing:
+            pass
+        else:
+            return False
         region = self._options.region
         where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
         lock = {"ObjectLockEnabledForBucket": True} if self._options.object_lock else {}
-        try:
-            with self._talk("create the bucket of", ""):
-                self._client.create_bucket(Bucket=self._options.bucket, **cast("Any", where | lock))
-        except AlreadyExists as error:
-            if error.context.get("server_code") not in OURS_ALREADY:
-                raise
-            return False
+        with self._talk("create the bucket of", ""):
+            self._client.create_bucket(Bucket=self._options.bucket, **cast("Any", where | lock))
         return True
 
     def lifecycle_rules(self) -> Sequence[Mapping[str, Any]] | None:

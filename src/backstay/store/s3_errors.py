@@ -41,7 +41,6 @@ TRY_LATER = frozenset(
 FULL = frozenset({"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "EntityTooLarge"})
 BUCKET_EXISTS = frozenset({"BucketAlreadyExists", "BucketAlreadyOwnedByYou"})
 LOCK_WORDS = re.compile(r"object.?lock|\bworm\b|retention|legal.?hold", re.IGNORECASE)
-UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]+")
 NO_CREDENTIALS = ("Credential", "Token", "Profile", "SSO", "Login")
 
 
@@ -90,8 +89,9 @@ def not_deleted(url: str, failed: Sequence[Mapping[str, Any]]) -> StoreError:
 
 
 def printable(text: str) -> str:
-    """At most 200 characters of a server's text, on one line."""
-    return UNPRINTABLE.sub(" ", text)[:200].strip()
+    """At most 200 characters of a server's text, on one line, nothing in it that commands a terminal."""
+    shown = (character for character in " ".join(text[:1000].split()) if character.isprintable())
+    return "".join(shown)[:200]
 
 
 def _kind(code: str, status: int, said: str) -> tuple[type[StoreError], str, str]:
