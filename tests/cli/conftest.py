@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,9 +76,10 @@ class Cli:
         """In this process; ``typed`` is what somebody at the terminal answers."""
         return self.run_here([*arguments], typed)
 
-    def start(self, *arguments: str, **more: Any) -> subprocess.Popen[str]:
-        """As a process of its own; the caller waits for it."""
-        return subprocess.Popen(
+    @contextmanager
+    def started(self, *arguments: str, **more: Any) -> Iterator[subprocess.Popen[str]]:
+        """As a process of its own, killed at the end if it still runs."""
+        with subprocess.Popen(
             [sys.executable, "-m", "backstay", *arguments],
             cwd=self.folder,
             env={**os.environ, **self.env},
@@ -86,11 +88,15 @@ class Cli:
             stderr=subprocess.PIPE,
             text=True,
             **more,
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def spawn(self, *arguments: str, **more: Any) -> Ran:
         """As a process of its own, to its end."""
-        with self.start(*arguments, **more) as process:
+        with self.started(*arguments, **more) as process:
             out, err = process.communicate(timeout=TIMEOUT_SECONDS)
         return Ran(process.returncode, out or "", err)
 

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -11,17 +12,18 @@ from tests.cli.databases import STUBBORN, TALKING, configure, hanging, programs_
 @pytest.fixture
 def stuck(cli, postgres18, fresh_database):
     """``stuck(*options)``: a backup whose pg_dump has given everything and does not end."""
+    with ExitStack() as stack:
 
-    def start(*options: str, then: str = "exec sleep 60", databases: int = 1):
-        names = [fresh_database(postgres18).name for _ in range(databases)]
-        marker = cli.folder / "dumped"
-        folder = programs_that(cli, postgres18, pg_dump=hanging(marker, then=then))
-        configure(cli, postgres18, *names, bin_dir=folder)
-        process = cli.start("backup", "--all", *options)
-        wait_for(marker.exists)
-        return process, names
+        def start(*options: str, then: str = "exec sleep 60", databases: int = 1):
+            names = [fresh_database(postgres18).name for _ in range(databases)]
+            marker = cli.folder / "dumped"
+            folder = programs_that(cli, postgres18, pg_dump=hanging(marker, then=then))
+            configure(cli, postgres18, *names, bin_dir=folder)
+            process = stack.enter_context(cli.started("backup", "--all", *options))
+            wait_for(marker.exists)
+            return process, names
 
-    return start
+        yield start
 
 
 def finish(process):

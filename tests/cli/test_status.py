@@ -7,7 +7,6 @@ import pytest
 from backstay.core.model import Level
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-DAY = timedelta(days=1)
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def test_all_is_well(cli, fresh):
 
 def test_what_needs_a_person_comes_first_with_the_next_command(cli, stocked):
     stocked.clock.at = NOW
-    stocked.backup(NOW - 3 * DAY)
+    stocked.backup(NOW - timedelta(hours=60))
     ran = cli.run("status")
     assert ran.code == 0
     lines = ran.out.splitlines()
@@ -47,7 +46,7 @@ def test_what_needs_a_person_comes_first_with_the_next_command(cli, stocked):
 
 
 def test_check_exits_14_on_a_breach(cli, stocked):
-    stocked.backup(NOW - 3 * DAY)
+    stocked.backup(NOW - timedelta(hours=60))
     ran = cli.run("status", "--check")
     assert ran.code == 14
     assert "is late" in ran.out

@@ -40,6 +40,13 @@ class Tally:
         alone = all(isinstance(error, LeaseHeld) for error in self.failures)
         return LeaseHeld.exit_code if alone else BackstayError.exit_code
 
+    def summary(self, **more: Any) -> int:
+        """Tell the last line of a stream of JSON, and return the exit code."""
+        failed = len(self.failures)
+        done = self.asked - failed
+        self.output.line("summary", asked=self.asked, done=done, failed=failed, **more, exit_code=self.exit_code)
+        return self.exit_code
+
 
 def error_from(fields: Mapping[str, Any]) -> BackstayError:
     """The error that ``as_json`` wrote, of the class that has its code."""

@@ -139,7 +139,8 @@ class Output:
             return cast("DisplayType", self._display)
 
     def _json(self, stream: TextIO, value: Mapping[str, Any]) -> None:
-        self._write(stream, json.dumps(value))  # ASCII alone, so that no encoding and no cleaning can alter it
+        # ASCII alone, so that no encoding and no cleaning can alter it; an error's context may hold anything
+        self._write(stream, json.dumps(value, default=str))
 
     def _error_lines(self, error: BackstayError) -> list[str]:
         label = self.paint("error:", Style.BAD, self.stderr)

@@ -12,7 +12,7 @@ from backstay.catalog.history import record_config
 from backstay.cli import words
 from backstay.cli.failures import Tally
 from backstay.cli.help import command
-from backstay.cli.jsonview import backup_fields, plan_fields
+from backstay.cli.jsonview import backup_fields, plan_fields, seconds
 from backstay.cli.session import Given, Session
 from backstay.core.errors import AlreadyExists, BackstayError, UsageError
 from backstay.core.model import Backup, Plan, State, Target
@@ -106,18 +106,9 @@ class _Run:
             self._record_config(store)
         if self.dry_run:
             words.show_dry_run(self.plans, output)
-        failed = len(self.tally.failures)
-        if self.tally.asked > 1 and failed:
+        if self.tally.asked > 1 and self.tally.failures:
             output.say(f"{len(self.made)} of {self.tally.asked} targets backed up")
-        output.line(
-            "summary",
-            asked=self.tally.asked,
-            done=len(self.made),
-            failed=failed,
-            duration_seconds=round(self.session.clock() - self.started, 3),
-            exit_code=self.tally.exit_code,
-        )
-        return self.tally.exit_code
+        return self.tally.summary(duration_seconds=seconds(self.session.clock() - self.started))
 
     def _show(self, plan: Plan) -> None:
         output = self.session.output
@@ -136,9 +127,9 @@ class _Run:
         started = self.session.clock()
         with self.session.progress(str(target)) as progress:
             backup = job.run(self.app.context, target, progress, announce)
-        seconds = self.session.clock() - started
-        output.line("result", **backup_fields(backup, None), duration_seconds=round(seconds, 3))
-        output.result(words.done_line(backup, found.get("size_bytes"), seconds))
+        taken = self.session.clock() - started
+        output.line("result", **backup_fields(backup, None), duration_seconds=seconds(taken))
+        output.result(words.done_line(backup, found.get("size_bytes"), taken))
         for warning in backup.warnings:
             output.warn(f"{backup.id}: {warning}")
         for omission in backup.omissions:

@@ -99,7 +99,10 @@ class _Found:
         now = self.session.now()
         catalogs = app.context.catalogs
         self.stores = len(list(catalogs))
-        self.proofs: dict[tuple[str, str], Proof] = catalogs.levels(problem=self._damaged, unreachable=lambda _: None)
+        several = self.stores > 1  # the only one there is ends the command with its own error
+        self.proofs: dict[tuple[str, str], Proof] = catalogs.levels(
+            problem=self._damaged, unreachable=(lambda _: None) if several else None
+        )
         found = catalogs.backups(
             target,
             tier=filters.tier,
@@ -107,7 +110,7 @@ class _Found:
             until=values.moment("--until", filters.until, now, end=True) if filters.until else None,
             foreign=filters.foreign,
             problem=self._damaged,
-            unreachable=self._unreachable,
+            unreachable=self._unreachable if several else None,
         )
         least = LEVELS[filters.level] if filters.level else Level.WRITTEN
         wanted = [backup for backup in found if level_of(self.proof(backup)) >= least]

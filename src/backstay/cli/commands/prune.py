@@ -71,7 +71,7 @@ def _nothing_done(session: Session, plan: PrunePlan) -> int:
     for one in plan.targets:
         if one.blocked is not None:
             tally.failed(one.blocked)
-    return _summary(session, tally, 0)
+    return tally.summary(freed_bytes=0)
 
 
 def _told(session: Session, outcomes: list[Outcome]) -> int:
@@ -84,19 +84,7 @@ def _told(session: Session, outcomes: list[Outcome]) -> int:
             output.result(f"{done} in store {outcome.facts['store']}   {outcome.message}")
         else:
             tally.failed(_error(outcome))
-    return _summary(session, tally, sum(int(outcome.facts["freed_bytes"]) for outcome in outcomes))
-
-
-def _summary(session: Session, tally: Tally, freed_bytes: int) -> int:
-    session.output.line(
-        "summary",
-        asked=tally.asked,
-        done=tally.asked - len(tally.failures),
-        failed=len(tally.failures),
-        freed_bytes=freed_bytes,
-        exit_code=tally.exit_code,
-    )
-    return tally.exit_code
+    return tally.summary(freed_bytes=sum(int(outcome.facts["freed_bytes"]) for outcome in outcomes))
 
 
 def _error(outcome: Outcome) -> BackstayError:

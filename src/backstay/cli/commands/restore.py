@@ -2,15 +2,24 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from backstay.app import App, open_store
-from backstay.cli import values, words
+from backstay.cli import words
 from backstay.cli.ask import confirm_name
+from backstay.cli.commands.restore_options import (
+    CONFIGURED,
+    CONFIGURED_SERVER,
+    EVERYTHING,
+    Confirm,
+    Server,
+    What,
+    Where,
+)
 from backstay.cli.help import command
 from backstay.cli.jsonview import outcome_fields, plan_fields
 from backstay.cli.session import Given, Session
@@ -25,98 +34,14 @@ from backstay.store.base import Store
 STOPPED = "Live data is as it was, unless the swap had begun; the journal knows. "
 
 
-@dataclass(frozen=True)
-class What:
-    """What is restored, and under which name."""
-
-    to: Annotated[
-        str | None, Parameter(metavar="NAME", help="Into a new database of this name; nothing live changes.")
-    ] = None
-    table: Annotated[
-        list[str],
-        Parameter(metavar="TABLE", help="Only this table (schema.table), into a side database; again for more."),
-    ] = field(default_factory=list)
-    schema: Annotated[
-        list[str], Parameter(metavar="SCHEMA", help="Only this schema, into a side database; again for more.")
-    ] = field(default_factory=list)
-    in_place: Annotated[
-        bool,
-        Parameter(
-            help="Drop the live database first, where the disk cannot hold both; a fresh backup of it is made and "
-            "proven before."
-        ),
-    ] = False
-    map_role: Annotated[
-        list[str], Parameter(metavar="OLD:NEW", help="Give what role OLD owns to role NEW; again for more.")
-    ] = field(default_factory=list)
-    from_file: Annotated[
-        Path | None, Parameter(metavar="FILE", help="From a downloaded dump, with no store; BACKUP names the target.")
-    ] = None
-    manifest: Annotated[
-        Path | None, Parameter(metavar="FILE", help="The manifest of the dump in --from-file, to compare with.")
-    ] = None
-
-    def options(self) -> dict[str, Any]:
-        """As the tier understands them."""
-        return {
-            "to": self.to,
-            "in_place": self.in_place,
-            "tables": tuple(self.table),
-            "schemas": tuple(self.schema),
-            "map_roles": values.role_map("--map-role", self.map_role),
-        }
-
-
-@dataclass(frozen=True)
-class Server:
-    """Which server."""
-
-    server: Annotated[
-        str | None,
-        Parameter(
-            metavar="SERVER", help="Another server: HOST:PORT or postgresql://user@host:port. No password in it."
-        ),
-    ] = None
-    password: Annotated[
-        str | None, Parameter(metavar="REF", help="The password for --server: file:, env:, cmd: or secret:.")
-    ] = None
-
-    def choices(self) -> dict[str, Any]:
-        """As ``open_app`` takes them. Raises ``UsageError``."""
-        if self.password and not self.server:
-            raise UsageError("--password goes with --server", hint="Passwords of configured servers are configured.")
-        password = values.secret("--password", self.password) if self.password else None
-        return {"destination": values.server("--server", self.server, password) if self.server else None}
-
-
-@dataclass(frozen=True)
-class Where(Server):
-    """Which server, and what is known of it beyond the configuration."""
-
-    apps_stopped: Annotated[bool, Parameter(help="The apps that use the database are stopped; you did it.")] = False
-    identity: Annotated[
-        str | None, Parameter(metavar="REF", help="The age identity, in place of encryption.identity.")
-    ] = None
-
-    def choices(self) -> dict[str, Any]:
-        """As ``open_app`` takes them. Raises ``UsageError``."""
-        identity = values.secret("--identity", self.identity) if self.identity else None
-        return {**super().choices(), "apps_stopped": self.apps_stopped, "identity": identity}
-
-
-Confirm = Annotated[str | None, Parameter(metavar="NAME", help="The target's name, where nobody can type it.")]
-
-
 def restore(
     backup: Annotated[str, Parameter(help="postgres/cardboard for the newest complete one, or ...@20260211-154344.")],
     /,
     *,
     dry_run: Annotated[bool, Parameter(help="Show the plan: steps, what would be lost, what is kept.")] = False,
-    confirm: Annotated[
-        str | None, Parameter(metavar="NAME", help="The target's name, where nobody can type it.")
-    ] = None,
-    what: Annotated[What, Parameter(name="*")] = What(),
-    where: Annotated[Where, Parameter(name="*")] = Where(),
+    confirm: Confirm = None,
+    what: Annotated[What, Parameter(name="*")] = EVERYTHING,
+    where: Annotated[Where, Parameter(name="*")] = CONFIGURED,
     resume: Annotated[bool, Parameter(help="Go on with the restore of this target that was cut short.")] = False,
     rollback: Annotated[bool, Parameter(help="Undo the restore of this target that was cut short.")] = False,
     session: Given,
@@ -156,10 +81,8 @@ def cleanup(
     /,
     *,
     dry_run: Annotated[bool, Parameter(help="Only list what is there, with sizes.")] = False,
-    confirm: Annotated[
-        str | None, Parameter(metavar="NAME", help="The target's name, where nobody can type it.")
-    ] = None,
-    server: Annotated[Server, Parameter(name="*")] = Server(),
+    confirm: Confirm = None,
+    server: Annotated[Server, Parameter(name="*")] = CONFIGURED_SERVER,
     session: Given,
 ) -> int:
     """Remove the databases that restores of a target have kept: those that were live before, and what
@@ -185,7 +108,7 @@ def cleanup(
 def _check(what: What, *, dry_run: bool, resume: bool, rollback: bool) -> None:
     if resume and rollback:
         raise UsageError("--resume and --rollback exclude each other")
-    if (resume or rollback) and (dry_run or what != What()):
+    if (resume or rollback) and (dry_run or what != EVERYTHING):
         word = "--resume" if resume else "--rollback"
         raise UsageError(
             f"{word} goes on as the restore was planned, and takes no other choices",

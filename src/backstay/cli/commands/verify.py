@@ -61,14 +61,7 @@ def verify(
                 tally.failed(error)
     if dry_run:
         words.show_dry_run([], session.output)
-    session.output.line(
-        "summary",
-        asked=tally.asked,
-        done=tally.asked - len(tally.failures),
-        failed=len(tally.failures),
-        exit_code=tally.exit_code,
-    )
-    return tally.exit_code
+    return tally.summary()
 
 
 def _names(app: App, given: tuple[str, ...]) -> list[str]:

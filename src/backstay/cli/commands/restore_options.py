@@ -1,0 +1,95 @@
+"""The options of ``backstay restore``: what is restored, and where."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from backstay.cli import values
+from backstay.core.errors import UsageError
+
+
+@dataclass(frozen=True)
+class What:
+    """What is restored, and under which name."""
+
+    to: Annotated[
+        str | None, Parameter(metavar="NAME", help="Into a new database of this name; nothing live changes.")
+    ] = None
+    table: Annotated[
+        list[str],
+        Parameter(metavar="TABLE", help="Only this table (schema.table), into a side database; again for more."),
+    ] = field(default_factory=list)
+    schema: Annotated[
+        list[str], Parameter(metavar="SCHEMA", help="Only this schema, into a side database; again for more.")
+    ] = field(default_factory=list)
+    in_place: Annotated[
+        bool,
+        Parameter(
+            help="Drop the live database first, where the disk cannot hold both; a fresh backup of it is made and "
+            "proven before."
+        ),
+    ] = False
+    map_role: Annotated[
+        list[str], Parameter(metavar="OLD:NEW", help="Give what role OLD owns to role NEW; again for more.")
+    ] = field(default_factory=list)
+    from_file: Annotated[
+        Path | None, Parameter(metavar="FILE", help="From a downloaded dump, with no store; BACKUP names the target.")
+    ] = None
+    manifest: Annotated[
+        Path | None, Parameter(metavar="FILE", help="The manifest of the dump in --from-file, to compare with.")
+    ] = None
+
+    def options(self) -> dict[str, Any]:
+        """As the tier understands them."""
+        return {
+            "to": self.to,
+            "in_place": self.in_place,
+            "tables": tuple(self.table),
+            "schemas": tuple(self.schema),
+            "map_roles": values.role_map("--map-role", self.map_role),
+        }
+
+
+@dataclass(frozen=True)
+class Server:
+    """Which server."""
+
+    server: Annotated[
+        str | None,
+        Parameter(
+            metavar="SERVER", help="Another server: HOST:PORT or postgresql://user@host:port. No password in it."
+        ),
+    ] = None
+    password: Annotated[
+        str | None, Parameter(metavar="REF", help="The password for --server: file:, env:, cmd: or secret:.")
+    ] = None
+
+    def choices(self) -> dict[str, Any]:
+        """As ``open_app`` takes them. Raises ``UsageError``."""
+        if self.password and not self.server:
+            raise UsageError("--password goes with --server", hint="Passwords of configured servers are configured.")
+        password = values.secret("--password", self.password) if self.password else None
+        return {"destination": values.server("--server", self.server, password) if self.server else None}
+
+
+@dataclass(frozen=True)
+class Where(Server):
+    """Which server, and what is known of it beyond the configuration."""
+
+    apps_stopped: Annotated[bool, Parameter(help="The apps that use the database are stopped; you did it.")] = False
+    identity: Annotated[
+        str | None, Parameter(metavar="REF", help="The age identity, in place of encryption.identity.")
+    ] = None
+
+    def choices(self) -> dict[str, Any]:
+        """As ``open_app`` takes them. Raises ``UsageError``."""
+        identity = values.secret("--identity", self.identity) if self.identity else None
+        return {**super().choices(), "apps_stopped": self.apps_stopped, "identity": identity}
+
+
+Confirm = Annotated[str | None, Parameter(metavar="NAME", help="The target's name, where nobody can type it.")]
+EVERYTHING = What()
+CONFIGURED_SERVER = Server()
+CONFIGURED = Where()
