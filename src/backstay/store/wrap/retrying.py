@@ -77,7 +77,7 @@ class Reading:
 
     def chunks(self) -> Iterator[bytes]:
         """The bytes, each once."""
-        while True:
+        while self._length != 0:
             try:
                 chunk = next(self._source, None)
             except StoreError as error:
