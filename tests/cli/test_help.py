@@ -1,8 +1,10 @@
 """Help pages: fast, complete, and the reference page is them."""
 
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,8 @@ from backstay.cli.reference import help_page, reference
 HEAVY = {"boto3", "botocore", "psycopg", "pydantic", "lightkube", "jinja2", "yaml", "sqlite3", "cronsim", "isal"}
 OWN_MODULES = 12  # what `backstay --help` may import of the project itself
 NAMES = [name for commands in COMMANDS.values() for name in commands]
+ROOT = Path(__file__).parents[2]
+LATER = {"report", "render"}
 LEAVES = [
     *(name for name in NAMES if name not in {"config", "store"}),
     *("config show", "config schema", "config validate", "store init", "store check", "restore cleanup"),
@@ -69,6 +73,37 @@ def test_the_reference_page_is_the_help_pages():
     assert page == app.generate_docs(output_format="markdown")
     for name in LEAVES:
         assert f"## backstay {name}\n\n```\n{help_page(app, name.split())}\n```" in page
+
+
+@pytest.mark.parametrize("line", ["--help", "version", "config schema"])
+def test_a_reader_that_left_is_no_error(cli, line):
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        ran = cli.spawn(*line.split(), stdout=write)
+    finally:
+        os.close(write)
+    assert (ran.code, ran.err) == (0, "")
+
+
+def test_closed_streams_are_no_error(cli):
+    done = subprocess.run(["sh", "-c", f"exec {sys.executable} -m backstay version <&- >&- 2>&-"], timeout=60)
+    assert done.returncode == 0
+
+
+def test_every_command_that_is_named_somewhere_exists():
+    """In hints and pages; LATER are those that sections of the configuration not yet acted on will have."""
+    pages = [*(ROOT / "src/backstay").rglob("*.py"), *(ROOT / "docs").rglob("*.md")]
+    named = {(path.name, line) for path in pages for line in re.findall(r"`backstay ([a-z][^`]*)`", path.read_text())}
+    assert len(named) > 20
+    unknown = []
+    for page, line in named:
+        word, _, rest = line.partition(" ")
+        sub = rest.partition(" ")[0]
+        nested = {"config": {"show", "schema", "validate"}, "store": {"init", "check"}}.get(word)
+        if word not in {*NAMES, *LATER} or (nested and sub and sub not in nested):
+            unknown.append((page, line))
+    assert unknown == []
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -32,9 +32,8 @@ def confirm_yes(session: Session, question: str, *, given: bool, about: str) -> 
 
 
 def _answer(session: Session, question: str, about: str) -> str:
-    """One line from the terminal; its end counts as an empty answer."""
     output = session.output
     if output.quiet or output.as_json:
         question = f"{about}\n{question}"
     output.ask(question)
-    return session.stdin.readline().strip()
+    return session.answer()

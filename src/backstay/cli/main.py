@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with stopping(stop):
             return _run(given, output, stop)
     except BrokenPipeError:  # a help page into `| head`
-        discard(sys.stdout)
+        discard(output.stdout)
         return 0
     except BaseException as error:  # noqa: BLE001 - whatever it was, it becomes words and an exit code
         known = _known(error, output)
@@ -119,7 +119,7 @@ def _run(given: list[str], output: Output, stop: threading.Event) -> int:
     command, bound, wanted = app.meta.parse_args(given, exit_on_error=False, print_error=False)
     bound.arguments.update({"output": output, "stop": stop} if wanted else {})
     code = int(command(*bound.args, **bound.kwargs) or 0)
-    sys.stdout.flush()
+    output.stdout.flush()
     return code
 
 

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Protocol, TextIO, TypeVar, cast
 
 from backstay.core.errors import BackstayError
@@ -220,5 +221,6 @@ def tolerate_encoding(*streams: TextIO) -> None:
 
 
 def process_output(**options: bool) -> Output:
-    """An ``Output`` over the streams and the environment of this process."""
-    return Output(sys.stdout, sys.stderr, os.environ, **options)
+    """An ``Output`` over the streams and the environment of this process; a closed stream swallows what it gets."""
+    stdout, stderr = (stream or Path(os.devnull).open("w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
+    return Output(stdout, stderr, os.environ, **options)

@@ -54,7 +54,7 @@ class Session:
     output: Output
     stop: threading.Event
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    stdin: TextIO = field(default_factory=lambda: sys.stdin)
+    stdin: TextIO | None = field(default_factory=lambda: sys.stdin)
     now: Callable[[], datetime] = _utc_now
     clock: Callable[[], float] = time.monotonic
     _warned: set[str] = field(default_factory=set)
@@ -88,7 +88,11 @@ class Session:
     @property
     def can_ask(self) -> bool:
         """Whether there is somebody to answer."""
-        return not self.options.no_input and self.stdin.isatty()
+        return not self.options.no_input and self.stdin is not None and self.stdin.isatty()
+
+    def answer(self) -> str:
+        """One line from whoever is there; the end of input counts as an empty answer."""
+        return self.stdin.readline().strip() if self.stdin else ""
 
 
 Given = Annotated[Session, Parameter(parse=False)]  # how a command asks for its session

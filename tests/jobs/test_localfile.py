@@ -1,0 +1,128 @@
+"""A restore from a file at hand: what is known of it, and where its lease and journal are."""
+
+import json
+import os
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from backstay.catalog import manifest
+from backstay.core.errors import CatalogError, UsageError
+from backstay.core.model import Plan, State, Target, TierKind
+from backstay.jobs import localfile
+from backstay.store.directory import DirectoryStore
+from tests.catalog.fakes import CARDBOARD, make_backup
+
+HAM = Target(TierKind.POSTGRES, "ham")
+NAME = "cardboard-20260211-154344.sql.gz"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / NAME
+    path.write_bytes(b"x" * 100)
+    os.utime(path, (1_770_000_000, 1_770_000_000))
+    return path
+
+
+@pytest.fixture
+def manifest_file(tmp_path: Path) -> Path:
+    path = tmp_path / "manifest.json"
+    path.write_bytes(manifest.encode(make_backup()))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a.sql", ()),
+        ("a.sql.gz", ("gzip",)),
+        ("a.sql.zst", ("zstd",)),
+        ("a.sql.gz.age", ("gzip", "age")),
+        ("a.sql.age", ("age",)),
+        ("a.gz.sql", ()),
+        ("gz", ()),
+    ],
+)
+def test_the_suffixes_say_how_it_is_encoded(name, expected):
+    assert localfile.encodings(name) == expected
+
+
+def test_without_a_manifest_it_is_a_foreign_dump_of_the_time_in_its_name(file):
+    backup = localfile.backup_of(localfile.local_file(file), CARDBOARD)
+    assert (backup.id, backup.state, backup.point_in_time) == (
+        "postgres/cardboard@20260211-154344", State.FOREIGN, None,
+    )  # fmt: skip
+    assert backup.finished_at == datetime.fromtimestamp(1_770_000_000, UTC)
+    [dump] = backup.artifacts
+    assert (dump.role, dump.key, dump.size_bytes, dump.sha256, dump.encoding) == ("dump", NAME, 100, "", ("gzip",))
+
+
+def test_a_name_without_a_time_takes_that_of_the_file(file):
+    other = file.rename(file.with_name("dump.sql"))
+    assert localfile.backup_of(localfile.local_file(other), HAM).stamp == "20260202-024000"
+
+
+def test_with_its_manifest_everything_is_known_and_read_from_the_file(file, manifest_file):
+    renamed = file.rename(file.with_name("downloaded.sql.gz"))
+    backup = localfile.backup_of(localfile.local_file(renamed, manifest_file), CARDBOARD)
+    assert backup.state is State.COMPLETE
+    assert backup.contents == make_backup().contents
+    [dump] = backup.artifacts
+    assert (dump.key, dump.sha256) == ("downloaded.sql.gz", make_backup().artifacts[0].sha256)
+
+
+def test_a_manifest_of_another_target_is_refused(file, manifest_file):
+    with pytest.raises(UsageError, match="is the manifest of a backup of postgres/cardboard, not of postgres/ham"):
+        localfile.backup_of(localfile.local_file(file, manifest_file), HAM)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"id": "postgres/cardboard@nonsense"}', "\x00", '{"id": 7}'])
+def test_what_is_no_manifest(file, manifest_file, text):
+    manifest_file.write_text(text)
+    with pytest.raises(CatalogError, match="is not a manifest"):
+        localfile.backup_of(localfile.local_file(file, manifest_file), CARDBOARD)
+
+
+def test_a_damaged_manifest_is_told_by_field(file, manifest_file):
+    fields = json.loads(manifest_file.read_text())
+    fields["state"] = "splendid"
+    manifest_file.write_text(json.dumps(fields))
+    with pytest.raises(CatalogError, match="state is not one of"):
+        localfile.backup_of(localfile.local_file(file, manifest_file), CARDBOARD)
+
+
+def test_the_globals_are_not_a_dump(file, manifest_file):
+    other = file.rename(file.with_name(make_backup().artifacts[1].key.rpartition("/")[2]))
+    with pytest.raises(UsageError, match="is not the dump that"):
+        localfile.backup_of(localfile.local_file(other, manifest_file), CARDBOARD)
+
+
+def test_a_file_that_is_not_there(tmp_path, file):
+    with pytest.raises(UsageError, match="there is no file .*nothing"):
+        localfile.local_file(tmp_path / "nothing")
+    with pytest.raises(UsageError, match="there is no file .*nothing"):
+        localfile.local_file(file, tmp_path / "nothing")
+
+
+def test_a_plan_leads_back_to_the_file(file, manifest_file, monkeypatch):
+    monkeypatch.chdir(file.parent)
+    found = localfile.local_file(Path(file.name), Path(manifest_file.name))
+    plan = Plan("restore", CARDBOARD, "", (), details=found.details)
+    monkeypatch.chdir("/")
+    assert localfile.of_plan(plan) == found
+    assert localfile.of_plan(Plan("restore", CARDBOARD, "", ())) is None
+
+
+def test_the_place_reads_the_file_and_keeps_state_for_this_user_alone(file, tmp_path):
+    state = tmp_path / "state" / "backstay"
+    with localfile.place_of(localfile.local_file(file), state, DirectoryStore) as place:
+        with place.artifacts.get(NAME) as chunks:
+            assert b"".join(chunks) == b"x" * 100
+        place.state.put("a/b", (b"journal",))
+    assert state.stat().st_mode & 0o777 == 0o700
+    with closing(DirectoryStore(state)) as store:
+        assert [info.key for info in store.list("")] == ["a/b"]
+    assert sorted(path.name for path in file.parent.iterdir()) == [NAME, "state"]
