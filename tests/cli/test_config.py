@@ -1,6 +1,7 @@
-"""``backstay config``, ``init``, ``check`` and ``store init``: before the first backup."""
+"""``backstay config``, ``init``, ``check`` and ``store``: before the first backup."""
 
 import json
+import re
 
 import pytest
 
@@ -152,3 +153,24 @@ def test_check_says_what_is_not_acted_on_yet(cli):
     assert cli.run("check", "-q").out.splitlines() == [
         line for line in ran.out.splitlines() if line.startswith("warning")
     ]
+
+
+def test_store_check_says_what_a_store_can_do(configured):
+    ran = configured.run("store", "check", "main")
+    assert (ran.code, ran.err) == (0, "")
+    lines = ran.out.splitlines()
+    assert lines[0] == f"store main: file://{configured.store}/"
+    assert lines[1].split() == ["CHECK", "RESULT", "SEEN"]
+    assert re.search(r"^create if absent +ok ", ran.out, re.MULTILINE)
+    assert re.search(r"^object lock +degraded ", ran.out, re.MULTILINE)
+    assert lines[-1].startswith("without object lock: ")
+    assert configured.kept() == []
+
+
+def test_store_check_of_one_that_is_not_there_is_10(configured):
+    configured.store.rmdir()
+    ran = configured.run("store", "check")
+    assert ran.code == 10
+    assert ran.err.startswith("error: store main cannot be used as it is (read and write")
+    found = configured.run("store", "check", "--json").document["stores"]
+    assert (found[0]["ok"], found[0]["probes"][0]["ability"]) == (False, "failed")

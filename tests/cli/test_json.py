@@ -52,6 +52,7 @@ DOCUMENTS = {
     "config validate": ("config validate",),
     "init other.yaml": ("init",),
     "store init": ("store init",),
+    "store check": ("store check",),
     "version": ("version",),
 }
 
