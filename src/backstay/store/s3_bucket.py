@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from backstay.core.errors import NotFound, StoreError, StoreMissing
+from backstay.core.errors import Denied, Locked, NotFound, StoreError, StoreMissing
 from backstay.store.s3_options import S3Options
 
 if TYPE_CHECKING:
@@ -26,6 +26,11 @@ class Bucket:
         self._client = client
         self._talk = talk
         self._options = options
+
+    @property
+    def root(self) -> str:
+        """What every key of the store begins with."""
+        return self._options.root
 
     def check(self) -> None:
         """Raise ``StoreMissing`` if there is no such bucket."""
@@ -68,6 +73,18 @@ class Bucket:
                 return None
             raise
         return answer["Rules"]
+
+    def keeps(self, key: str) -> bool:
+        """Whether the server itself refuses to delete this version of an object; it is gone if not."""
+        where = {"Bucket": self._options.bucket, "Key": self._options.root + key}
+        with self._talk("look up", key):
+            version = self._client.head_object(**cast("Any", where)).get("VersionId", "null")
+        try:
+            with self._talk("delete", key):
+                self._client.delete_object(**cast("Any", where), VersionId=version)
+        except (Denied, Locked):
+            return True
+        return False
 
     def unfinished(self) -> Iterator[tuple[str, str, datetime]]:
         """Uploads below the prefix that were begun and not finished: key, upload id, begun at."""
