@@ -15,8 +15,8 @@ from backstay import __version__
 from backstay.cli.help import DEFAULTS, GLOBAL_OPTIONS, Page
 from backstay.cli.output import Output, discard, process_output, tolerate_encoding
 from backstay.cli.session import Options, Session
-from backstay.cli.signals import stopping
-from backstay.core.errors import BackstayError, Interrupted
+from backstay.cli.signals import interrupted, stopping
+from backstay.core.errors import BackstayError
 
 ABOUT = """\
 Back up a Kubernetes cluster into S3 or a folder, and prove that each backup restores.
@@ -128,7 +128,7 @@ def _known(error: BaseException, output: Output) -> BackstayError:
     if isinstance(error, BackstayError):
         return error
     if isinstance(error, KeyboardInterrupt):
-        return Interrupted("interrupted", hint="Everything begun was undone. Run it again when you like.")
+        return interrupted()
     if isinstance(error, CycloptsError):
         from backstay.cli.usage import usage_error
 

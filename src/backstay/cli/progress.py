@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from backstay.cli.output import Output
-from backstay.core.errors import Interrupted
+from backstay.cli.signals import interrupted
 from backstay.core.model import Progress
 from backstay.core.units import format_size
 
@@ -74,7 +74,7 @@ class Meter:
 
     def _changed(self) -> None:
         if self._stop.is_set() and threading.current_thread() is not threading.main_thread():
-            raise Interrupted("interrupted", hint="Everything begun was undone. Run it again when you like.")
+            raise interrupted()
         now = self._clock()
         if now - self._told >= self._every:
             self._told = now

@@ -7,9 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-INTERRUPTED = 130
+from backstay.core.errors import Interrupted
+
 _NUMBERS = (signal.SIGINT, signal.SIGTERM)
-_STOPPING = b"\nstopping; everything begun is being undone (again to end at once)\n"
+_STOPPING = b"\nstopping: what was begun is being undone (again to end at once)\n"
+
+
+def interrupted() -> Interrupted:
+    """What such a run ends with."""
+    return Interrupted(
+        "interrupted", hint="What was begun is undone, or finished by the next run. Run it again when you like."
+    )
 
 
 @contextmanager
@@ -39,4 +47,4 @@ def stopping(stop: threading.Event) -> Iterator[None]:
 
 
 def _at_once(_number: int, _frame: FrameType | None) -> None:
-    os._exit(INTERRUPTED)
+    os._exit(Interrupted.exit_code)
