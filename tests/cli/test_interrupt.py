@@ -38,7 +38,8 @@ def test_the_first_one_undoes_what_was_begun(cli, stuck, postgres18, number):
     code, out, err = finish(process)
     assert (code, out) == (130, "")
     assert err.endswith(
-        "error: interrupted\n\nhint: What was begun is undone, or finished by the next run. Run it again when you like.\n"
+        "error: interrupted\n\n"
+        "hint: What was begun is undone, or finished by the next run. Run it again when you like.\n"
     )
     assert cli.kept() == ["backstay/v1/format.json"]
     configure(cli, postgres18, *names)

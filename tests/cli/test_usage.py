@@ -67,3 +67,11 @@ def test_an_unexpected_error_says_that_it_is_a_bug_and_shows_its_traceback_only_
     assert ran.err.startswith("error: ZeroDivisionError: division by zero (this is a bug)\n\nhint: Please report it")
     assert "Traceback" not in ran.err
     assert "Traceback" in cli.run("config", "validate", "-v").err
+
+
+def test_a_pipe_that_broke_elsewhere_is_never_taken_for_success(cli, monkeypatch):
+    def broken(*_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("backstay.config.load.load", broken)
+    assert cli.run("config", "validate").code == 1

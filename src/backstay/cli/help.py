@@ -7,11 +7,11 @@ commands from ``main``'s table without importing any of them.
 import inspect
 import textwrap
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from cyclopts import App, Group, Parameter
 
-from backstay.cli.output import WIDTH
+from backstay.cli.output import WIDTH, discard
 
 if TYPE_CHECKING:
     from cyclopts.help import HelpEntry, HelpPanel
@@ -35,21 +35,21 @@ class Page:
         if panel.entries:
             width = min(WIDTH, options.max_width) if console.is_terminal else WIDTH
             lines = [line for entry in panel.entries for line in _entry(entry, width)]
-            console.file.write("\n".join([f"{panel.title}:", *lines, "", ""]))
+            _send(console, "\n".join([f"{panel.title}:", *lines, "", ""]))
 
     def render_usage(self, console: "Console", options: "ConsoleOptions", usage: Any) -> None:  # noqa: ARG002
         """The line that shows the form of the command."""
         words = str(usage).strip().removeprefix("Usage: ")
-        console.file.write(f"Usage: {words}\n\n")
+        _send(console, f"Usage: {words}\n\n")
 
     def render_description(self, console: "Console", options: "ConsoleOptions", description: Any) -> None:
         """What it is for, and examples."""
         if self._text:
-            console.file.write(f"{self._text}\n\n")
+            _send(console, f"{self._text}\n\n")
         else:
             with console.capture() as capture:
                 console.print(description, width=min(WIDTH, options.max_width), highlight=False)
-            console.file.write(f"{capture.get().strip()}\n\n")
+            _send(console, f"{capture.get().strip()}\n\n")
 
 
 def command(function: Callable[..., int], *, usage: str, name: str = "") -> App:
@@ -73,6 +73,14 @@ def group_of(name: str, text: str, *commands: App) -> App:
     for sub in commands:
         made.command(sub)
     return made
+
+
+def _send(console: "Console", text: str) -> None:
+    """Write to where the console does, as it is; a reader that has left is no error."""
+    try:
+        console.file.write(text)
+    except BrokenPipeError:
+        discard(cast("TextIO", console.file))
 
 
 def _first_sentence(text: str) -> str:

@@ -13,7 +13,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from backstay import __version__
 from backstay.cli.help import DEFAULTS, GLOBAL_OPTIONS, Page
-from backstay.cli.output import Output, discard, process_output, tolerate_encoding
+from backstay.cli.output import Output, flush, process_output, tolerate_encoding
 from backstay.cli.session import Options, Session
 from backstay.cli.signals import interrupted, stopping
 from backstay.core.errors import BackstayError
@@ -106,9 +106,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with stopping(stop):
             return _run(given, output, stop)
-    except BrokenPipeError:  # a help page into `| head`
-        discard(output.stdout)
-        return 0
     except BaseException as error:  # noqa: BLE001 - whatever it was, it becomes words and an exit code
         known = _known(error, output)
         output.error(known)
@@ -119,7 +116,7 @@ def _run(given: list[str], output: Output, stop: threading.Event) -> int:
     command, bound, wanted = app.meta.parse_args(given, exit_on_error=False, print_error=False)
     bound.arguments.update({"output": output, "stop": stop} if wanted else {})
     code = int(command(*bound.args, **bound.kwargs) or 0)
-    output.stdout.flush()
+    flush(output.stdout)  # help pages are only now sent
     return code
 
 

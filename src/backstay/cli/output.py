@@ -212,6 +212,14 @@ def discard(stream: TextIO) -> None:
         os.close(null)
 
 
+def flush(stream: TextIO) -> None:
+    """Send what is buffered; a reader that has left is no error."""
+    try:
+        stream.flush()
+    except BrokenPipeError:
+        discard(stream)
+
+
 def tolerate_encoding(*streams: TextIO) -> None:
     """Write a name that the terminal's encoding lacks with escapes, rather than fail on it."""
     for stream in streams:
