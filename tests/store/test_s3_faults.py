@@ -1,5 +1,7 @@
 """What the network does to an S3 store: connections cut, answers lost, servers busy. Through a proxy, on SeaweedFS."""
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -154,3 +156,28 @@ def test_an_object_that_shrinks_while_it_is_read_is_corrupt_or_whole(direct):
     finally:
         stop.set()
         writer.join(30)
+
+
+def test_memory_does_not_grow_with_the_object(seaweed_bucket):
+    options = seaweed_bucket()
+    code = """
+import os, resource, sys
+from backstay.store.s3 import S3Options, S3Store
+store = S3Store(S3Options(sys.argv[1], endpoint_url=sys.argv[2], access_key_id=sys.argv[3],
+                          secret_access_key=sys.stdin.read()))
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+block, before = os.urandom(1 << 20), peak()
+store.put("k", (block for _ in range(300)))
+with store.get("k") as chunks:
+    assert sum(map(len, chunks)) == 300 << 20
+print(peak() - before)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code, options.bucket, options.endpoint_url, options.access_key_id],
+        input=options.secret_access_key,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert run.returncode == 0, run.stderr
+    assert int(run.stdout) < 64
