@@ -2,13 +2,15 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from backstay.catalog import history, intent, journal, keys, lease, manifest, proofs, records
-from backstay.core.model import Target, TierKind
-from tests.catalog.fakes import CARDBOARD, STAMP, DictStore, make_catalog
+from backstay.core.model import State, Target, TierKind
+from backstay.core.units import parse_time
+from tests.catalog.fakes import CARDBOARD, STAMP, DictStore, artifact, make_backup, make_catalog
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "format.md"
 RECORDS = {
@@ -25,7 +27,7 @@ def stored(key, kind):
 
 def test_every_kind_of_record_is_shown():
     kinds = (manifest, intent, lease, proofs, journal, history)
-    assert set(RECORDS) == {"backstay/store", *(f"backstay/{module.KIND}" for module in kinds)}
+    assert set(RECORDS) == {"backstay/store", "backstay/retired", *(f"backstay/{module.KIND}" for module in kinds)}
 
 
 def test_the_manifest():
@@ -64,7 +66,18 @@ def test_the_failure():
     assert found.code == "source.failed"
 
 
-@pytest.mark.parametrize("folder", ["BACKUPS", "INTENTS", "LEASES", "DRILLS", "RESTORES", "FAILURES", "CONFIG"])
+def test_the_note_of_a_removed_backup():
+    shown = json.loads(RECORDS["backstay/retired"])
+    ended = parse_time(shown["finished_at"])
+    backup = make_backup(finished_at=ended, artifacts=(replace(artifact(), size_bytes=shown["size_bytes"]),))
+    store = DictStore()
+    history.retire(store, backup, parse_time(shown["retired_at"]))
+    assert json.loads(store.objects[keys.retired_key(CARDBOARD, STAMP, State.COMPLETE)]) == shown
+
+
+@pytest.mark.parametrize(
+    "folder", ["BACKUPS", "INTENTS", "LEASES", "DRILLS", "RESTORES", "FAILURES", "RETIRED", "CONFIG"]
+)
 def test_every_folder_is_in_the_layout(folder):
     layout = re.search(r"## Layout\n\n```\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
     assert layout

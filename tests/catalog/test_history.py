@@ -5,9 +5,10 @@ from datetime import timedelta
 import pytest
 
 from backstay.catalog import history, keys
-from backstay.core.errors import AlreadyExists, CatalogError, SourceError
-from backstay.core.model import Target, TierKind
-from tests.catalog.fakes import CARDBOARD, NOW, STAMP, DictStore
+from backstay.catalog.history import Retired
+from backstay.core.errors import AlreadyExists, CatalogError, SourceError, UsageError
+from backstay.core.model import State, Target, TierKind
+from tests.catalog.fakes import CARDBOARD, NOW, STAMP, DictStore, make_backup
 
 DND = Target(TierKind.POSTGRES, "dnd")
 
@@ -80,3 +81,39 @@ def test_a_damaged_failure_is_an_error_that_names_it():
     store.objects[keys.failure_key(CARDBOARD, STAMP)] = b"[]"
     with pytest.raises(CatalogError, match=STAMP):
         list(history.failures(store, CARDBOARD))
+
+
+def test_removed_backups_are_known_by_their_keys_alone():
+    store = DictStore()
+    history.retire(store, make_backup(DND), NOW)
+    history.retire(store, make_backup(), NOW)
+    history.retire(store, make_backup(stamp="20260210-030000", state=State.PARTIAL), NOW)
+    store.objects[f"{keys.RETIRED}postgres/cardboard/notes.txt"] = b""
+    store.objects[f"{keys.RETIRED}postgres/cardboard/{STAMP}-foreign.json"] = b""
+    store.requests.clear()
+    mine = [Retired(CARDBOARD, "20260210-030000", State.PARTIAL, NOW), Retired(CARDBOARD, STAMP, State.COMPLETE, NOW)]
+    assert list(history.retired(store, CARDBOARD)) == mine
+    assert list(history.retired(store)) == [*mine, Retired(DND, STAMP, State.COMPLETE, NOW)]
+    assert {verb for verb, _ in store.requests} == {"list"}
+
+
+def test_noted_twice_is_noted_once():
+    store = DictStore()
+    history.retire(store, make_backup(), NOW)
+    history.retire(store, make_backup(), NOW + timedelta(hours=1))
+    assert len(list(history.retired(store))) == 1
+
+
+def test_notes_begun_before_are_forgotten():
+    store = DictStore()
+    for target in (CARDBOARD, DND):
+        for day in range(1, 6):
+            history.retire(store, make_backup(target, f"2026020{day}-030000"), NOW)
+    assert history.forget_retired(store, CARDBOARD, keys.moment_of("20260203-030000")) == 2
+    assert [one.stamp[:8] for one in history.retired(store, CARDBOARD)] == ["20260203", "20260204", "20260205"]
+    assert len(list(history.retired(store, DND))) == 5
+
+
+def test_a_foreign_dump_leaves_no_note():
+    with pytest.raises(UsageError, match="foreign"):
+        history.retire(DictStore(), make_backup(state=State.FOREIGN), NOW)

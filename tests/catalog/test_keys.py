@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from backstay.catalog import keys
 from backstay.core.errors import UsageError
-from backstay.core.model import Target, TierKind
+from backstay.core.model import State, Target, TierKind
 from tests.catalog.fakes import CARDBOARD, STAMP
 
 VOLUME = Target(TierKind.VOLUMES, "media/jellyfin-config")
@@ -99,6 +99,24 @@ def test_a_moment_and_its_stamp():
 def test_what_is_no_kind_of_proof_is_refused(kind):
     with pytest.raises(UsageError, match="kind of proof"):
         keys.proof_key(CARDBOARD, STAMP, kind)
+
+
+@pytest.mark.parametrize("state", [State.FOREIGN, State.FAILED])
+def test_what_is_no_backup_of_ours_leaves_no_note(state):
+    with pytest.raises(UsageError, match="leaves no note"):
+        keys.retired_key(CARDBOARD, STAMP, state)
+
+
+@pytest.mark.parametrize("word", ["complete.json.tmp", "foreign.json", "verify.json", "complete-2.json"])
+def test_other_notes_are_passed_over(word):
+    assert keys.parse_retired(f"{keys.RETIRED}postgres/cardboard/{STAMP}-{word}") is None
+
+
+def test_a_note_and_a_proof_are_told_apart_by_their_folder():
+    note, proof = keys.retired_key(CARDBOARD, STAMP, State.PARTIAL), keys.proof_key(CARDBOARD, STAMP, "verify")
+    assert keys.parse_retired(note) == (CARDBOARD, STAMP, State.PARTIAL)
+    assert keys.parse_proof(note) is None
+    assert keys.parse_retired(proof) is None
 
 
 @pytest.mark.parametrize(

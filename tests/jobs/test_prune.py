@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from backstay.catalog import intent, keys
+from backstay.catalog import history, intent, keys
 from backstay.catalog.lease import Holder, acquire
 from backstay.core.errors import Declined, Incomplete, LeaseLost, Locked, NotFound, Unavailable
 from backstay.core.model import Level, NoProgress, State
@@ -87,7 +87,8 @@ def test_running_removes_manifest_artifacts_and_proofs_of_what_was_planned_and_n
     assert len(gone) == 8  # of each its manifest, two artifacts and a proof
     assert all(any(one.stamp in key for one in made[:2]) or key.startswith(keys.DRILLS) for key in gone)
     assert {proof.backup_id for proof in stocked.catalog().proofs.read()} == {one.id for one in made[2:]}
-    assert set(stocked.store.objects) - before == {keys.lease_key(CARDBOARD)}
+    notes = {keys.retired_key(CARDBOARD, one.stamp, State.COMPLETE) for one in made[:2]}
+    assert set(stocked.store.objects) - before == {keys.lease_key(CARDBOARD), *notes}
     assert outcome.facts["freed_bytes"] == 4
 
 
@@ -162,6 +163,52 @@ def test_failed_runs_are_forgotten_when_old_and_followed_by_a_good_one():
         keys.failure_key(HAM, format_stamp(NOW - 3 * DAY)),
         keys.failure_key(HAM, format_stamp(NOW - 40 * DAY)),
     }
+
+
+def test_what_is_removed_leaves_a_note_for_as_long_as_status_looks_back():
+    stocked = Stocked()
+    stocked.backup(NOW - 36 * DAY)
+    partial = stocked.partial(NOW - 10 * DAY)
+    stocked.daily(9)
+    pruned(stocked)
+    noted = [(one.stamp, one.state) for one in history.retired(stocked.store, CARDBOARD)]
+    assert noted == [
+        (partial.stamp, State.PARTIAL),
+        ("20260203-030000", State.COMPLETE),
+        ("20260204-030000", State.COMPLETE),
+    ]
+    stocked.clock.pass_by(days=26)
+    (one,) = planned(stocked, allow_mass_delete=True).targets
+    assert one.retired == 1
+    assert "1 note of removed backups begun before" in one.as_plan().steps[-1].detail
+    (outcome,) = pruned(stocked, allow_mass_delete=True)
+    assert "dropped 1 note of earlier removals" in outcome.message
+    assert outcome.facts["notes_forgotten"] == 1
+    assert partial.stamp not in [one.stamp for one in history.retired(stocked.store, CARDBOARD)]
+
+
+def test_a_note_that_is_too_old_is_reason_enough_to_run():
+    stocked = Stocked()
+    stocked.daily(3)
+    history.retire(stocked.store, make_backup(stamp=format_stamp(NOW - 36 * DAY)), NOW)
+    assert not planned(stocked).targets[0].does_nothing
+    (outcome,) = pruned(stocked)
+    assert outcome.message == "dropped 1 note of earlier removals"
+    assert planned(stocked).targets[0].does_nothing
+
+
+def test_the_note_is_there_before_the_backup_is_gone():
+    stocked = Stocked()
+    made = stocked.daily(8)
+
+    def killed_at_the_manifest(verb, key):
+        if (verb, key) == ("delete", keys.manifest_key(CARDBOARD, made[0].stamp)):
+            raise Killed
+
+    stocked.store.before = killed_at_the_manifest
+    with pytest.raises(Killed):
+        pruned(stocked)
+    assert keys.retired_key(CARDBOARD, made[0].stamp, State.COMPLETE) in stocked.store.objects
 
 
 # Litter

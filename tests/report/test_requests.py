@@ -51,6 +51,7 @@ def test_of_ten_thousand_manifests_those_of_a_month_are_read_once(tmp_path):
         ("list", "backups"): 1,
         ("list", "drills"): 1,
         ("list", "failures"): 1,
+        ("list", "retired"): 1,
         ("list", "restores"): 1,
     }
     assert cold == {**once, ("get", "backups"): WINDOW * len(TARGETS), ("get", "drills"): len(TARGETS)}
@@ -63,7 +64,7 @@ def test_a_meter_counts_the_same():
     context = Stocked(stocked.targets, {"main": meter}, stocked.clock).context
     build(context, now=NOW)
     used = meter.usage
-    assert (used.lists, used.heads, used.puts, used.deletes) == (4, 2, 0, 0)
+    assert (used.lists, used.heads, used.puts, used.deletes) == (5, 2, 0, 0)
     assert used.gets == 1 + (WINDOW + 1) * len(TARGETS)
 
 

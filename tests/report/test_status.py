@@ -5,17 +5,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from backstay.catalog import journal, keys
+from backstay.catalog import history, journal, keys
 from backstay.catalog.journal import JournalState
 from backstay.catalog.lease import Holder, acquire
 from backstay.core.errors import SecretError, SourceError, StoreMissing, Unavailable
-from backstay.core.model import Level, Plan
+from backstay.core.model import Level, NoProgress, Plan, State
 from backstay.core.retention import KeepPolicy
 from backstay.core.units import format_stamp
+from backstay.jobs import prune
 from backstay.report.plain import as_json
 from backstay.report.status import build
 from backstay.report.values import Verdict
-from tests.catalog.fakes import CARDBOARD, NOW, DictStore, make_backup
+from backstay.store.memory import MemoryStore
+from tests.catalog.fakes import CARDBOARD, NOW, Clock, DictStore, make_backup
 from tests.fixtures.stocked import DAY, HAM, Stocked, settings
 
 THREE = NOW.replace(hour=3, minute=0, second=0)
@@ -344,6 +346,59 @@ def test_days_beyond_retention_are_blank_not_missed():
     stocked.backup(THREE - 40 * DAY)
     stocked.daily(3)
     assert only(stocked).strip == " " * 23 + "....###"
+
+
+def retire(stocked, *ages, state=State.COMPLETE):
+    for age in ages:
+        history.retire(stocked.store, make_backup(stamp=format_stamp(THREE - age * DAY), state=state), stocked.clock())
+
+
+def test_backups_that_retention_has_removed_are_in_the_strip_by_their_notes():
+    stocked = Stocked([settings(CARDBOARD, keep=KeepPolicy(days=7))])
+    retire(stocked, 34, 25, 24)
+    retire(stocked, 23, state=State.PARTIAL)
+    stocked.daily(8)
+    stocked.store.requests.clear()
+    assert only(stocked).strip == "    ##~" + " " * 15 + "#" * 8  # between notes and retention nothing is known
+    assert not [key for verb, key in stocked.store.requests if verb == "get" and key.startswith(keys.RETIRED)]
+
+
+def test_from_the_first_note_on_a_day_without_backup_is_missed():
+    stocked = Stocked([settings(CARDBOARD, keep=KeepPolicy(days=7))])
+    retire(stocked, 20, 19, 12)
+    stocked.daily(5)
+    stocked.fail(THREE - 10 * DAY)
+    stocked.store.modified_at = NOW - 15 * DAY  # when the notes were written
+    assert only(stocked).strip == " " * 9 + "##" + " " * 4 + "..#.x.....#####"
+
+
+def test_a_retry_that_retention_has_removed_still_answers_for_its_day():
+    stocked = Stocked([settings(CARDBOARD, keep=KeepPolicy(days=7))])
+    stocked.fail(THREE - 9 * DAY)
+    history.retire(stocked.store, make_backup(stamp=format_stamp(THREE - 9 * DAY + HOUR)), NOW)
+    stocked.daily(8)
+    assert only(stocked).strip == " " * 20 + "# " + "#" * 8
+
+
+def test_notes_of_all_stores_count():
+    stocked = Stocked([settings(CARDBOARD)], {"main": DictStore(), "away": DictStore()})
+    history.retire(stocked.stores["away"], make_backup(stamp=format_stamp(THREE - 20 * DAY)), NOW)
+    stocked.daily(8)
+    assert only(stocked).strip == " " * 9 + "#" + " " * 12 + "#" * 8
+
+
+def test_prune_and_status_together_tell_a_month():
+    clock = Clock()
+    stocked = Stocked([settings(CARDBOARD)], {"main": MemoryStore(now=clock)}, clock)
+    for day in range(40):
+        clock.pass_by(days=1)
+        if day != 20:
+            stocked.backup(THREE + (day + 1) * DAY)
+        assert all(
+            outcome.ok for outcome in prune.run(stocked.context, prune.plan(stocked.context, [CARDBOARD]), NoProgress())
+        )
+    assert len(stocked.ids()) == 7
+    assert only(stocked).strip == "#" * 10 + "." + "#" * 19
 
 
 def test_a_gap_before_the_first_backup_of_the_month_is_missed_when_there_are_older_ones():

@@ -22,8 +22,8 @@ STATES = (State.COMPLETE, State.PARTIAL, State.FAILED)
 CRONS = (None, DAILY, "50 23 * * *", "30 2 * * *", "0 */6 * * *", "0 4 * * 0", "0 5 1 * *", "*/30 * * * *")
 
 
-def letters(*runs, cron=DAILY, tz=UTC, now=NOW, grace=HOUR, since=None, kept=lambda _: True):
-    return strip(runs, Days(cron, tz, now, grace), since=since, kept=kept)
+def letters(*runs, cron=DAILY, tz=UTC, now=NOW, grace=HOUR, since=None, known=lambda _: True):
+    return strip(runs, Days(cron, tz, now, grace), since=since, known=known)
 
 
 def at(day, clock="03:00", month=2, tz=UTC):
@@ -100,7 +100,7 @@ def test_nothing_is_missed_before_the_first_backup():
 
 def test_what_retention_would_have_removed_is_not_missed_and_not_failed():
     runs = [Run(at(2), State.FAILED), *done(at(10), at(11))]
-    week = letters(*runs, kept=lambda moment: moment >= at(5))
+    week = letters(*runs, known=lambda moment: moment >= at(5))
     assert week == " " * 23 + "....." + "##"
 
 
@@ -112,7 +112,7 @@ def test_a_day_of_which_retention_keeps_the_last_is_done():
     def kept(moment):
         return moment >= newest.get(moment.date(), moment + DAY) and moment.date() >= date(2026, 2, 7)
 
-    assert letters(*runs, cron="0 * * * *", kept=kept)[-6:] == " #####"
+    assert letters(*runs, cron="0 * * * *", known=kept)[-6:] == " #####"
 
 
 @pytest.mark.parametrize(
@@ -201,5 +201,5 @@ def test_one_more_good_run_makes_no_day_worse(runs, world, moment):
 @given(runs_of_any_kind, worlds)
 def test_where_retention_holds_nothing_nothing_is_said_to_be_missed(runs, world):
     cron, tz = world
-    told = letters(*runs, cron=cron, tz=tz, kept=lambda _: False)
+    told = letters(*runs, cron=cron, tz=tz, known=lambda _: False)
     assert "." not in told

@@ -1,4 +1,4 @@
-"""What ran: the configuration on each change, and the runs that failed."""
+"""What ran: the configuration on each change, the runs that failed, and the backups that prune has removed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,11 +6,12 @@ from datetime import datetime
 
 from backstay.catalog import keys, records
 from backstay.core.errors import BackstayError, NotFound
-from backstay.core.model import Target
+from backstay.core.model import Backup, State, Target
 from backstay.core.units import exact_time, format_stamp
 from backstay.store.base import Store
 
 KIND = "failure"
+RETIRED_KIND = "retired"
 MESSAGE_LIMIT = 2000  # characters
 
 
@@ -24,6 +25,16 @@ class Failure:
     code: str
     message: str
     hint: str = ""
+
+
+@dataclass(frozen=True)
+class Retired:
+    """A backup that prune removed; ``noted_at`` is when, by the clock of the store."""
+
+    target: Target
+    stamp: str
+    state: State
+    noted_at: datetime
 
 
 def record_config(store: Store, text: str, now: datetime) -> str | None:
@@ -82,6 +93,39 @@ def forget_failures(store: Store, target: Target, before: datetime) -> int:
     limit = format_stamp(before)
     gone = [keys.failure_key(target, stamp) for stamp in _stamps(store, target) if stamp < limit]
     store.delete(gone)
+    return len(gone)
+
+
+def retire(store: Store, backup: Backup, now: datetime) -> None:
+    """Note that ``backup`` was there, before it is removed. Written without a condition: one cut short notes it again.
+
+    Raises ``UsageError`` for a foreign one, which is never removed.
+    """
+    fields = {
+        "id": backup.id,
+        "state": backup.state.value,
+        "started_at": exact_time(backup.started_at),
+        "finished_at": exact_time(backup.finished_at),
+        "size_bytes": backup.size_bytes,
+        "retired_at": exact_time(now),
+    }
+    key = keys.retired_key(backup.target, backup.stamp, backup.state)
+    store.put(key, (records.encode(RETIRED_KIND, fields),))
+
+
+def retired(store: Store, target: Target | None = None) -> Iterator[Retired]:
+    """The removed backups that are still remembered, of one target or all, sorted by key; from the list alone."""
+    for info in store.list(keys.target_prefix(keys.RETIRED, target) if target else keys.RETIRED):
+        parsed = keys.parse_retired(info.key)
+        if parsed and target in {None, parsed[0]}:
+            yield Retired(*parsed, info.modified_at)
+
+
+def forget_retired(store: Store, target: Target, before: datetime) -> int:
+    """Remove the notes of removed backups begun before; returns how many."""
+    limit = format_stamp(before)
+    gone = [one for one in retired(store, target) if one.stamp < limit]
+    store.delete(keys.retired_key(target, one.stamp, one.state) for one in gone)
     return len(gone)
 
 

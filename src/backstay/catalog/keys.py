@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from backstay.core.errors import UsageError
-from backstay.core.model import Target, TierKind
+from backstay.core.model import State, Target, TierKind
 from backstay.core.units import parse_stamp
 from backstay.store.base import ObjectInfo, Store, check_key
 
@@ -23,12 +23,14 @@ RESTORES = ROOT + "restores/"
 LEASES = ROOT + "leases/"
 INTENTS = ROOT + "intents/"
 FAILURES = ROOT + "failures/"
+RETIRED = ROOT + "retired/"
 CONFIG = ROOT + "config/"
 YEARS = range(1970, 9000)  # what a time in a store may say, so that arithmetic with it cannot overflow
 
 _TIERS = {tier.value: tier for tier in TierKind}
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}", re.ASCII)
-_PROOF = re.compile(r"([0-9]{8}-[0-9]{6})-([a-z]{1,20})", re.ASCII)
+_WORDED = re.compile(r"([0-9]{8}-[0-9]{6})-([a-z]{1,20})", re.ASCII)
+_RETIRED_STATES = {state.value: state for state in (State.COMPLETE, State.PARTIAL)}
 
 
 def check_target(target: Target) -> Target:
@@ -81,9 +83,17 @@ def failure_key(target: Target, stamp: str) -> str:
 def proof_key(target: Target, stamp: str, kind: str) -> str:
     """Where the proof given by a run of ``kind`` (verify, restore, drill) begun at ``stamp`` is."""
     moment_of(stamp)
-    if not _PROOF.fullmatch(f"{stamp}-{kind}"):
+    if not _WORDED.fullmatch(f"{stamp}-{kind}"):
         raise UsageError(f"{kind!r} is not a kind of proof", hint="It is verify, restore or drill.")
     return f"{target_prefix(DRILLS, target)}{stamp}-{kind}.json"
+
+
+def retired_key(target: Target, stamp: str, state: State) -> str:
+    """Where the note of a backup that prune removed is. Raises ``UsageError`` for a state no backup has."""
+    moment_of(stamp)
+    if state not in _RETIRED_STATES.values():
+        raise UsageError(f"a backup that is {state.value} leaves no note")
+    return f"{target_prefix(RETIRED, target)}{stamp}-{state.value}.json"
 
 
 def lease_key(target: Target) -> str:
@@ -127,11 +137,15 @@ def parse_record(folder: str, key: str) -> tuple[Target, str] | None:
 
 def parse_proof(key: str) -> tuple[Target, str, str] | None:
     """Target, stamp of the run and kind of a proof's key; ``None`` for any other name."""
-    parsed = _split(DRILLS, key)
-    match = _PROOF.fullmatch(parsed[1]) if parsed else None
-    if parsed is None or match is None or not is_stamp(match[1]):
+    return _split_worded(DRILLS, key)
+
+
+def parse_retired(key: str) -> tuple[Target, str, State] | None:
+    """Target, stamp and state of a removed backup's key; ``None`` for any other name."""
+    parsed = _split_worded(RETIRED, key)
+    if parsed is None or parsed[2] not in _RETIRED_STATES:
         return None
-    return parsed[0], match[1], match[2]
+    return parsed[0], parsed[1], _RETIRED_STATES[parsed[2]]
 
 
 def is_artifact_key(key: str) -> bool:
@@ -156,6 +170,15 @@ def _split(folder: str, key: str) -> tuple[Target, str] | None:
     if tier is None or not _is_name(tier, name):
         return None
     return Target(tier, name), parts[-1]
+
+
+def _split_worded(folder: str, key: str) -> tuple[Target, str, str] | None:
+    """Target, stamp and word of ``<folder><tier>/<target>/<stamp>-<word>.json``."""
+    parsed = _split(folder, key)
+    match = _WORDED.fullmatch(parsed[1]) if parsed else None
+    if parsed is None or match is None or not is_stamp(match[1]):
+        return None
+    return parsed[0], match[1], match[2]
 
 
 def _is_name(tier: TierKind, name: str) -> bool:

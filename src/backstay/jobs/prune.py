@@ -9,13 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from backstay.catalog import sweep
+from backstay.catalog import history, sweep
 from backstay.catalog.catalog import Catalog
 from backstay.catalog.lease import Lease
 from backstay.catalog.sweep import Swept
 from backstay.core.errors import BackstayError, CatalogError, Incomplete, LeaseHeld, Locked
 from backstay.core.model import Backup, Finding, Level, Outcome, Progress, Severity, Target
-from backstay.core.units import counted, exact_time, format_size, listed
+from backstay.core.units import counted, exact_time, format_size, format_stamp, listed
 from backstay.jobs.context import Context
 from backstay.jobs.prune_plan import Entry, Fate, PrunePlan, TargetPlan
 from backstay.jobs.prune_survey import Survey, forget_failures, survey
@@ -101,6 +101,7 @@ class _Pruning:
     findings: list[Finding] = field(default_factory=list)
     swept: int = 0
     failures: int = 0
+    notes: int = 0
 
     def run(self, lease: Lease) -> None:
         planned = self.plan.with_fate(Fate.REMOVE)
@@ -117,6 +118,8 @@ class _Pruning:
         lease.check()
         self._forget_proofs(fresh)
         self.failures = forget_failures(self.catalog.store, self.plan)
+        if self.plan.retired and self.plan.retired_before:
+            self.notes = history.forget_retired(self.catalog.store, self.plan.target, self.plan.retired_before)
 
     def outcome(self, error: BackstayError | None, seconds: float) -> Outcome:
         """How it ended; ``error`` is what stopped it."""
@@ -133,6 +136,7 @@ class _Pruning:
             "locked": {entry.backup_id: _until(entry) for entry in self.plan.with_fate(Fate.LOCKED)},
             "swept": self.swept,
             "failures_forgotten": self.failures,
+            "notes_forgotten": self.notes,
             "error": error.as_json() if error else None,
         }
         ok = all(finding.severity is not Severity.ERROR for finding in self.findings)
@@ -141,6 +145,7 @@ class _Pruning:
     def _remove(self, entry: Entry, backup: Backup) -> None:
         self.progress.note(entry.backup_id)
         try:
+            self._note(backup)
             self.catalog.remove(backup)
         except (Locked, CatalogError) as error:
             self.findings.append(Finding(Severity.ERROR, f"{entry.backup_id}: {error.message}", error.code))
@@ -148,6 +153,12 @@ class _Pruning:
         self.removed.append(entry)
         self.freed_bytes += entry.size_bytes
         self.progress.advance(entry.size_bytes)
+
+    def _note(self, backup: Backup) -> None:
+        """Leave a note of what is removed, as long as status looks back that far."""
+        limit = self.plan.retired_before
+        if limit is not None and backup.stamp >= format_stamp(limit):
+            history.retire(self.catalog.store, backup, self.context.now())
 
     def _sweep(self, stamp: str, size_bytes: int) -> None:
         done = sweep.sweep(self.catalog.store, self.plan.target, stamp, self.context.now())
@@ -170,6 +181,7 @@ class _Pruning:
         words = [f"removed {counted(len(self.removed), 'backup')}"] if self.removed else []
         words += [f"cleaned up after {counted(self.swept, 'run')}"] if self.swept else []
         words += [f"forgot {counted(self.failures, 'failed run')}"] if self.failures else []
+        words += [f"dropped {counted(self.notes, 'note')} of earlier removals"] if self.notes else []
         said = listed(words) or "nothing was removed"
         size = f", {format_size(self.freed_bytes)}" if self.freed_bytes else ""
         return said + size + (f"; {counted(locked, 'backup')} locked for now" if locked else "")

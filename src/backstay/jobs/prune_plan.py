@@ -86,8 +86,9 @@ class TargetPlan:
     """What a prune does to one target in one store. ``entries`` are newest first.
 
     ``orphan_proofs`` are stamps of backups that are gone while their proofs are not. Records of failed runs begun
-    before ``failures_before`` go, ``failures`` of them. ``strays`` are objects named like parts of a backup that no
-    run promised: never removed. ``blocked`` says why nothing can be done.
+    before ``failures_before`` go, ``failures`` of them; so do notes of backups removed earlier, ``retired`` of them,
+    begun before ``retired_before``: what is removed and began later leaves such a note. ``strays`` are objects named
+    like parts of a backup that no run promised: never removed. ``blocked`` says why nothing can be done.
     """
 
     target: Target
@@ -99,6 +100,8 @@ class TargetPlan:
     orphan_proofs: tuple[str, ...] = ()
     failures: int = 0
     failures_before: datetime | None = None
+    retired: int = 0
+    retired_before: datetime | None = None
     strays: int = 0
     strays_size_bytes: int = 0
     mass_deletion: str = ""
@@ -118,7 +121,8 @@ class TargetPlan:
     @property
     def does_nothing(self) -> bool:
         """Whether there is nothing to do."""
-        return not (self.with_fate(Fate.REMOVE) or self.litter or self.orphan_proofs or self.failures)
+        gone = self.with_fate(Fate.REMOVE)
+        return not (gone or self.litter or self.orphan_proofs or self.failures or self.retired)
 
     def as_plan(self) -> Plan:
         """As a plan to show: what stays and what goes, each with its reasons."""
@@ -144,6 +148,8 @@ class TargetPlan:
             "orphan_proofs": [f"{self.target}@{stamp}" for stamp in self.orphan_proofs],
             "failures": self.failures,
             "failures_before": exact_time(self.failures_before) if self.failures_before else None,
+            "retired": self.retired,
+            "retired_before": exact_time(self.retired_before) if self.retired_before else None,
             "strays": self.strays,
             "strays_size_bytes": self.strays_size_bytes,
             "freed_bytes": self.freed_bytes,
@@ -165,6 +171,9 @@ class TargetPlan:
         if self.failures and self.failures_before:
             before = format_time(self.failures_before)
             steps.append(Step("forget", f"{counted(self.failures, 'record')} of failed runs before {before}"))
+        if self.retired and self.retired_before:
+            before = format_time(self.retired_before)
+            steps.append(Step("forget", f"{counted(self.retired, 'note')} of removed backups begun before {before}"))
         return steps
 
     def _notes(self) -> list[str]:

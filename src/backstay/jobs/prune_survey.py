@@ -25,7 +25,7 @@ from backstay.store.base import Store
 
 LITTER_AGE = timedelta(days=1)  # older than any run that may still go on
 STRAY_AGE = timedelta(days=1)
-FAILURES_KEPT = timedelta(days=35)  # status looks back over 30 days
+HISTORY_KEPT = timedelta(days=35)  # status looks back over 30 days
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ def survey(catalog: Catalog, settings: TargetSettings, now: datetime) -> Survey:
         orphan_proofs=_orphans(catalog, settings, proofs, backups),
         failures=_count_failures(catalog.store, settings, failures_before),
         failures_before=failures_before,
+        retired=sum(one.stamp < format_stamp(now - HISTORY_KEPT) for one in history.retired(catalog.store, target)),
+        retired_before=now - HISTORY_KEPT,
         strays=len(strays),
         strays_size_bytes=sum(info.size_bytes for info in strays),
         mass_deletion=retention.mass_deletion(decisions) or "",
@@ -176,7 +178,7 @@ def _orphans(
 def _failures_before(entries: tuple[Entry, ...], now: datetime) -> datetime | None:
     """A failure is forgotten when it is old and a sound backup has come after it, else never."""
     newest = max((entry.at for entry in entries if entry.sound), default=None)
-    return min(newest, now - FAILURES_KEPT) if newest else None
+    return min(newest, now - HISTORY_KEPT) if newest else None
 
 
 def _count_failures(store: Store, settings: TargetSettings, before: datetime | None) -> int:

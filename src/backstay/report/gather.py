@@ -1,7 +1,8 @@
 """Ask every store for what status needs, in as few requests as can be, and go on when one does not answer.
 
 Of a store with any number of manifests those of the last 31 days are read; of a target without a good one among
-them, its older ones from the newest until there is one. Failures and journals are first known by their keys alone.
+them, its older ones from the newest until there is one. Failures and journals are first known by their keys alone,
+backups that prune has removed only by them.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +15,7 @@ from typing import TypeVar
 from backstay.catalog import history, journal, keys, lease
 from backstay.catalog.catalog import Catalog
 from backstay.catalog.fetch import Problem
-from backstay.catalog.history import Failure
+from backstay.catalog.history import Failure, Retired
 from backstay.catalog.journal import JournalRecord
 from backstay.catalog.lease import LeaseRecord
 from backstay.core.errors import BackstayError, CatalogError, ConfigError, NoSuchBackup, NotFound, StoreError
@@ -33,6 +34,7 @@ class Facts:
     briefs: list[Brief] = field(default_factory=list)
     proofs: list[Proof] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
+    retired: list[Retired] = field(default_factory=list)
     restored_in: list[str] = field(default_factory=list)  # stores that have journals of restores
 
     def add(self, other: "Facts") -> None:
@@ -40,6 +42,7 @@ class Facts:
         self.briefs += other.briefs
         self.proofs += other.proofs
         self.failed += other.failed
+        self.retired += other.retired
         self.restored_in += other.restored_in
 
 
@@ -130,6 +133,9 @@ def _look(catalog: Catalog, wanted: Iterable[Target], now: datetime, damaged: Pr
     for _, target, stamp in keys.list_records(catalog.store, keys.FAILURES):
         if target in found:
             found[target].failed.append((stamp, catalog.name))
+    for one in history.retired(catalog.store):
+        if one.target in found:
+            found[one.target].retired.append(one)
     for target in {target for _, target, _ in keys.list_records(catalog.store, keys.RESTORES)}:
         if target in found:
             found[target].restored_in.append(catalog.name)

@@ -178,27 +178,33 @@ def _last_failure(target: Target, facts: Facts, good: Brief | None, stores: Stor
 
 def _strip(settings: TargetSettings, facts: Facts, stores: Stores, days: Days) -> str:
     runs = [Run(brief.started_at, brief.state) for brief in facts.briefs]
+    runs += [Run(keys.moment_of(one.stamp), one.state) for one in facts.retired]
     runs += [Run(keys.moment_of(stamp), State.FAILED) for stamp, _ in facts.failed]
     if not runs:
         return NONE_DUE * DAYS
-    kept = _retained(settings, facts, days)
-    letters = strip(runs, days, since=None, kept=kept)
+    known = _known(settings, facts, days)
+    letters = strip(runs, days, since=None, known=known)
     if letters.lstrip(NONE_DUE).startswith(MISSED):  # missed, or before its first backup
-        first = min(stamp for stamp, _ in [*facts.failed, (stores.oldest(settings.target) or "~", "")])
-        letters = strip(runs, days, since=keys.moment_of(first) if first != "~" else days.now, kept=kept)
+        seen = [*(stamp for stamp, _ in facts.failed), *(one.stamp for one in facts.retired)]
+        first = min(*seen, stores.oldest(settings.target) or "~", "~")
+        letters = strip(runs, days, since=keys.moment_of(first) if first != "~" else days.now, known=known)
     return letters
 
 
-def _retained(settings: TargetSettings, facts: Facts, days: Days) -> Callable[[datetime], bool]:
-    """Whether the rules of retention would still hold a backup begun at some time, had there been one."""
+def _known(settings: TargetSettings, facts: Facts, days: Days) -> Callable[[datetime], bool]:
+    """Whether a backup begun at some time would be known, had there been one: from the day after the first note that
+    prune left, what is removed is noted; before that the rules of retention would still have to hold it."""
+    first_noted = days.of(min((one.noted_at for one in facts.retired), default=days.now))
     present = [Candidate(one.id, one.started_at, one.state is State.COMPLETE, Level.WRITTEN) for one in facts.briefs]
 
-    def kept(moment: datetime) -> bool:
+    def known(moment: datetime) -> bool:
+        if days.of(moment) < first_noted:
+            return True
         probe = Candidate("", moment, complete=True, level=Level.WRITTEN)
         decisions = retention.decide([*present, probe], settings.keep, days.now, days.tz)
         return any(decision.keep for decision in decisions if decision.candidate is probe)
 
-    return kept
+    return known
 
 
 def _working(stores: Stores, settings: TargetSettings) -> Working | None:

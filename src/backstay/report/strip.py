@@ -2,8 +2,8 @@
 
 A run answers the due time it began at or after, until the next one, within the same day or ``grace``; what answers
 none counts for the day it began. A day is as bad as the worst of its due times, and a due time as good as the best
-run that answers it. Where retention would have removed a backup by now, that there is none says nothing: such a day
-is blank, as is one before the target was first backed up, and a due time whose grace still runs.
+run that answers it. Where a backup would not be known any more, that there is none says nothing: such a day is blank,
+as is one before the target was first backed up, and a due time whose grace still runs.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -61,9 +61,9 @@ class _Slot:
     letter: str
 
 
-def strip(runs: Iterable[Run], days: Days, *, since: datetime | None, kept: Callable[[datetime], bool]) -> str:
-    """The letters. Nothing is missed before ``since``; ``kept`` says whether retention would still hold a backup that
-    began then. Raises ``ConfigError`` for a schedule that is none."""
+def strip(runs: Iterable[Run], days: Days, *, since: datetime | None, known: Callable[[datetime], bool]) -> str:
+    """The letters. Nothing is missed before ``since``; ``known`` says whether a backup that began then would be known,
+    though retention may have removed it. Raises ``ConfigError`` for a schedule that is none."""
     ordered = sorted(run for run in runs if run.began_at <= days.now)
     slots, rest = _slots(ordered, days)
     by_day: dict[int, list[_Slot]] = {}
@@ -73,13 +73,13 @@ def strip(runs: Iterable[Run], days: Days, *, since: datetime | None, kept: Call
     extra: dict[int, list[str]] = {}
     for run in rest:
         extra.setdefault(days.of(run.began_at), []).append(LETTERS[run.state])
-    return "".join(_day(by_day.get(ago, []), extra.get(ago, []), kept) for ago in range(DAYS - 1, -1, -1))
+    return "".join(_day(by_day.get(ago, []), extra.get(ago, []), known) for ago in range(DAYS - 1, -1, -1))
 
 
-def _day(slots: Sequence[_Slot], extra: Sequence[str], kept: Callable[[datetime], bool]) -> str:
-    """``kept`` is asked for the latest lack alone: what retention holds of a day, it holds of the day's end first."""
+def _day(slots: Sequence[_Slot], extra: Sequence[str], known: Callable[[datetime], bool]) -> str:
+    """``known`` is asked for the latest lack alone: what is known of a day, is known of the day's end first."""
     lacks = [slot.due for slot in slots if slot.letter in {FAILED, MISSED}]
-    if lacks and not kept(max(lacks)):
+    if lacks and not known(max(lacks)):
         slots = [slot for slot in slots if slot.due not in lacks]
     if slots:
         return max((slot.letter for slot in slots), key=BEST_FIRST.index)
