@@ -14,16 +14,19 @@ from backstay.jobs import restore
 from tests.fixtures.world import Later, database_on, directory_world
 
 SIGKILLED = -9
+JOURNAL = "put backstay/v1/restores/"
+STEPS = ("opened", "create", "load", "compare", "stop", "swap", "start", "closed")  # what the journal's puts say
 WAYS_OUT = ("resume", "rollback", "again")
 MOST_REQUESTS = 60  # a bound, far above what a job of one small database makes
 
 
-def killed(server, root, verb, dbname, at, when, ref=""):
+def killed(server, root, verb, dbname, at, when, ref="", only=""):
     """Run the job; True when it was killed, False when it ended by itself before request ``at``."""
-    arguments = [verb, root, server.host, server.port, server.bin_dir, dbname, at, when, *([ref] if ref else [])]
+    arguments = [verb, root, server.host, server.port, server.bin_dir, dbname, at, when, only, *([ref] if ref else [])]
+    Later.count += 1
     done = subprocess.run(
         [sys.executable, "-m", "tests.jobs.killed", *map(str, arguments)],
-        env={**os.environ, "KILLED_PASSWORD": server.password},
+        env={**os.environ, "KILLED_PASSWORD": server.password, "KILLED_AHEAD": str(Later.count * 600)},
         capture_output=True,
         text=True,
         timeout=60,
@@ -59,9 +62,9 @@ def test_backup_killed_at_every_request(when, postgres18, fresh_database, tmp_pa
     assert kills > 8
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_restore_killed_at_every_request(when, postgres18, sample_database, tmp_path):
-    """Each kill is followed by another of the three ways out; which one meets which kill differs before and after."""
+@pytest.fixture
+def damaged(postgres18, sample_database, tmp_path):
+    """A database, its backup, and what was done to it since: name, world, backup, prints of then and now."""
     name = sample_database(postgres18, "wiki")
     world = directory_world(tmp_path, database_on(postgres18, name))
     made = world.backup(name)
@@ -70,17 +73,45 @@ def test_restore_killed_at_every_request(when, postgres18, sample_database, tmp_
         session.execute("TRUNCATE pages CASCADE")
     bad = prints(postgres18, name)
     assert differences(good, bad)
+    return name, world, made, good, bad
+
+
+def test_restore_killed_at_every_request(postgres18, damaged, tmp_path):
+    """Each kill is followed by one of the three ways out, in turn."""
+    name, world, made, good, bad = damaged
     kills = 0
     for at in range(1, MOST_REQUESTS):
-        if not killed(postgres18, tmp_path / "store", "restore", name, at, when, made.id):
+        if not killed(postgres18, tmp_path / "store", "restore", name, at, "before", made.id):
             break
         kills += 1
         live = prints(postgres18, name)  # whatever happened, there is a whole database under the name
         assert differences(good, live) == [] or differences(bad, live) == []
-        way_out = WAYS_OUT[(at + (when == "after")) % len(WAYS_OUT)]
-        left(world, name, made, way_out, good, bad, postgres18)
+        left(world, name, made, WAYS_OUT[at % len(WAYS_OUT)], good, bad, postgres18)
         reset(postgres18, name)
     assert kills > 8
+
+
+@pytest.mark.parametrize("way_out", WAYS_OUT)
+def test_restore_killed_between_a_step_and_its_journal(way_out, postgres18, damaged, tmp_path):
+    """The step is done and the journal does not know: the server's own names must tell."""
+    name, world, made, good, bad = damaged
+    for number, _ in enumerate(STEPS, 1):
+        assert killed(postgres18, tmp_path / "store", "restore", name, number, "before", made.id, only=JOURNAL)
+        left(world, name, made, way_out, good, bad, postgres18)
+        reset(postgres18, name)
+
+
+@pytest.mark.parametrize("way_out", ["resume", "rollback"])
+def test_restore_killed_inside_the_swap(way_out, postgres18, damaged, tmp_path):
+    """The live database refuses sessions for an instant; a kill in it must not leave it closed."""
+    name, world, made, good, bad = damaged
+    stopped = STEPS.index("stop") + 1
+    assert killed(postgres18, tmp_path / "store", "restore", name, stopped, "after", made.id, only=JOURNAL)
+    (unfinished,) = journals.unfinished(world.store, world.target(name))
+    assert list(unfinished.steps)[-1] == "stop"
+    with postgres18.connect() as session:
+        session.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false")
+    left(world, name, made, way_out, good, bad, postgres18)
 
 
 def left(world, name, made, way_out, good, bad, server):

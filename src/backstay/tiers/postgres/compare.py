@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from backstay.core.model import Finding, Progress, Severity
+from backstay.core.units import counted
 from backstay.tiers.postgres import facts as catalog
 
 if TYPE_CHECKING:
@@ -43,13 +44,17 @@ def compare(
     progress: Progress,
     *,
     tables: list[str] | None = None,
+    promised: str = "the manifest",
 ) -> list[Finding]:
-    """Compare the session's database with a manifest's ``contents``; only ``tables`` when some were selected."""
+    """Compare the session's database with a manifest's ``contents``; only ``tables`` when some were selected.
+
+    ``promised`` names what the counts come from, where there is no manifest.
+    """
     expected = {name: entry["rows"] for name, entry in contents.get("tables", {}).items() if "rows" in entry}
     if tables is not None:
         expected = {name: rows for name, rows in expected.items() if name in tables}
     started = time.monotonic()
-    findings = [_rows(expected, count_rows(session, list(expected), progress))]
+    findings = [_rows(expected, count_rows(session, list(expected), progress), promised)]
     if tables is None:
         findings += _whole(session, contents)
     findings.append(_indexes(session))
@@ -57,7 +62,7 @@ def compare(
     return findings
 
 
-def _rows(expected: Mapping[str, int], found: Mapping[str, int]) -> Finding:
+def _rows(expected: Mapping[str, int], found: Mapping[str, int], promised: str) -> Finding:
     """One finding for all tables: equal, or which are not and by how much."""
     wrong = [
         f"{name}: {found.get(name, 'missing') if name not in found else f'{found[name]:,}'} instead of {rows:,} rows"
@@ -69,7 +74,9 @@ def _rows(expected: Mapping[str, int], found: Mapping[str, int]) -> Finding:
         return Finding(Severity.ERROR, "; ".join(wrong[:SHOWN]) + more, "postgres.rows")
     total = sum(expected.values())
     return Finding(
-        Severity.OK, f"{total:,} rows in {len(expected):,} tables, each equal to the manifest", "postgres.rows"
+        Severity.OK,
+        f"{counted(total, 'row')} in {counted(len(expected), 'table')}, each equal to {promised}",
+        "postgres.rows",
     )
 
 
@@ -125,7 +132,11 @@ def _sequences(session: "Session[tuple[Any, ...]]", expected: Mapping[str, Mappi
     ]
     if wrong:
         return Finding(Severity.ERROR, "; ".join(wrong[:SHOWN]), "postgres.sequences")
-    return Finding(Severity.OK, f"{len(expected):,} sequences at their values", "postgres.sequences")
+    return Finding(
+        Severity.OK,
+        f"{counted(len(expected), 'sequence')} at {'its value' if len(expected) == 1 else 'their values'}",
+        "postgres.sequences",
+    )
 
 
 def _indexes(session: "Session[tuple[Any, ...]]") -> Finding:

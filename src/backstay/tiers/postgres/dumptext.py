@@ -20,9 +20,9 @@ NEWLINE = ord("\n")
 MAX_LINE_BYTES = 64 << 20  # of SQL, not of COPY data: far above any statement pg_dump writes on one line
 _QUOTE = re.compile(rb"""'|"|--|\$(?:[A-Za-z_\x80-\xff][A-Za-z0-9_\x80-\xff]*)?\$""")
 _HEADER = re.compile(rb"^-- (Data for )?Name: (.*); Type: (.*); Schema: (.*); Owner: (.*?)(?:; Tablespace: .*)?$")
-_IDENTIFIER = rb'(?:"(?:[^"]|"")*"|[^\s".(]+)'
-_COPY = re.compile(
-    rb"^COPY (" + _IDENTIFIER + rb")\.(" + _IDENTIFIER + rb")\s*(?:\(.*\))?\s*FROM stdin;\s*$", re.DOTALL
+IDENTIFIER = rb'(?:"(?:[^"]|"")*"|[^\s".(]+)'
+COPY = re.compile(
+    rb"^COPY (" + IDENTIFIER + rb")\.(" + IDENTIFIER + rb")\s*(?:\(.*\))?\s*FROM stdin;\s*$", re.DOTALL
 )
 _SETVAL = re.compile(rb"^SELECT pg_catalog\.setval\('((?:[^']|'')*)', (-?\d+), (true|false)\);")
 _LO_CREATE = re.compile(rb"^SELECT pg_catalog\.lo_create\('(\d+)'\);")
@@ -194,7 +194,7 @@ class DumpReader:
         if self._quote is not None:
             return None
         statement, self._copy_line = self._copy_line, b""
-        match = _COPY.match(statement)
+        match = COPY.match(statement)
         return qualified(unquote(match[1]), unquote(match[2])) if match else None
 
 

@@ -15,6 +15,7 @@ from backstay.core.errors import RestoreError, ToolError
 from backstay.core.model import Progress
 from backstay.tiers.postgres.database import Database
 from backstay.tiers.postgres.dumptext import Contents, DumpReader, qualified, unquote
+from backstay.tiers.postgres.frozen import Frozen
 from backstay.tiers.postgres.programs import find_psql
 
 # Safe on a server that serves others: only this session, only durability of its own commits until they are checked.
@@ -63,13 +64,21 @@ class Selection:
 
 @dataclass
 class Rewrite:
-    """What is changed of a dump on its way into psql. ``roles`` maps names in the dump to names on this server."""
+    """What is changed of a dump on its way into psql. ``roles`` maps names in the dump to names on this server,
+    ``large`` are the tables to load frozen."""
 
     selection: Selection = field(default_factory=Selection)
     roles: Mapping[str, str] = field(default_factory=dict)
+    large: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        self._frozen = Frozen(self.large)
 
     def __call__(self, reader: DumpReader, piece: bytes) -> bytes:
         """One piece, as it should be loaded; see ``dumptext.DumpReader``."""
+        return self._frozen.end(reader) + self._rewritten(reader, piece)
+
+    def _rewritten(self, reader: DumpReader, piece: bytes) -> bytes:
         if self.selection and not self._wanted(reader, piece):
             return b""
         if reader.in_copy or not reader.at_statement:
@@ -80,7 +89,7 @@ class Rewrite:
             raise _outside(piece)
         if self.roles and piece.startswith((b"ALTER ", b"GRANT ", b"REVOKE ", b"CREATE POLICY ")):
             return _ROLE_WORDS.sub(self._mapped, piece)
-        return piece
+        return self._frozen.begin(piece)
 
     def _command(self, piece: bytes) -> bytes:
         if piece.startswith((b"\\restrict ", b"\\unrestrict ")):

@@ -163,8 +163,8 @@ def _steps(backup: Backup, details: Mapping[str, Any], apps: Apps) -> tuple[Step
     build = [
         *([Step("create roles", ", ".join(details["create_roles"]))] if details["create_roles"] else []),
         Step("create" if mode == IN_PLACE else "create beside", f"database {into}, owner {owner}"),
-        Step("fetch and load", what, "size and sha256 checked, decrypted on the way"),
-        Step("compare", "rows per table, owner, objects, extensions, sequences, indexes"),
+        Step("fetch and load", what, _checks(backup)),
+        Step("compare", _compared(backup, mode)),
     ]
     if mode in {NEW, SIDE}:
         return tuple(build)
@@ -179,6 +179,22 @@ def _steps(backup: Backup, details: Mapping[str, Any], apps: Apps) -> tuple[Step
         )
     renames = f"{details['live']} -> {details['kept']}, " if details["live_exists"] else ""
     return (*build, stop, Step("swap", f"{renames}{into} -> {details['live']}"), start)
+
+
+def _checks(backup: Backup) -> str:
+    """What is checked of the stored bytes as they are loaded."""
+    if backup.state is State.FOREIGN:
+        return "no checksum is known; the end marker is required"
+    encrypted = any("age" in artifact.encoding for artifact in backup.artifacts)
+    return "size and sha256 checked" + (", decrypted" if encrypted else "") + " on the way"
+
+
+def _compared(backup: Backup, mode: str) -> str:
+    if mode == SIDE:
+        return "rows of the chosen tables, indexes"
+    if backup.state is State.FOREIGN:
+        return "rows per table with what the dump held, indexes"
+    return "rows per table, owner, objects, extensions, sequences, indexes"
 
 
 def _notes(

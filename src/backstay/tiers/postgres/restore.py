@@ -143,14 +143,14 @@ class Restore:
 
     def _compare(self, contents: Mapping[str, Any], counts: Mapping[str, int]) -> None:
         """Against the manifest; against what the dump was seen to hold where there is no manifest."""
-        known = (
-            contents if contents.get("tables") else {"tables": {name: {"rows": rows} for name, rows in counts.items()}}
-        )
+        described = bool(contents.get("tables"))
+        known = contents if described else {"tables": {name: {"rows": rows} for name, rows in counts.items()}}
         if "database" in known:
             known = {**known, "database": _mapped(known["database"], self.plan.details["map_roles"])}
         chosen = list(self.plan.details["tables"]) if self._mode == SIDE else None
         with self.database.connection.session(self._into) as session:
-            self.findings += compare.compare(session, known, self.progress, tables=chosen)
+            promised = "the manifest" if described else "what the dump held"
+            self.findings += compare.compare(session, known, self.progress, tables=chosen, promised=promised)
         wrong = [finding.message for finding in self.findings if finding.severity is Severity.ERROR]
         if wrong:
             raise RestoreError(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from backstay.core.errors import CannotDecrypt, Corrupt, DumpIncomplete
 from backstay.core.model import Backup, Finding, Progress, Severity
+from backstay.core.units import counted
 from backstay.tiers.base import Source
 from backstay.tiers.postgres.dumptext import DumpReader
 
@@ -24,7 +25,8 @@ def readable(backup: Backup, source: Source, progress: Progress) -> Iterator[Fin
         except (Corrupt, DumpIncomplete) as error:
             yield Finding(Severity.ERROR, error.message, error.code)
             continue
-        yield Finding(Severity.OK, f"{artifact.role}: decrypts, decompresses, sha256 equal", "readable")
+        checked = ", sha256 equal" if artifact.sha256 else "; no sha256 was recorded"
+        yield Finding(Severity.OK, f"{artifact.role}: decrypts, decompresses{checked}", "readable")
         if reader:
             yield from _counts(backup, reader)
 
@@ -33,7 +35,7 @@ def _counts(backup: Backup, reader: DumpReader) -> Iterator[Finding]:
     found = reader.contents
     expected = {n: e["rows"] for n, e in backup.contents.get("tables", {}).items() if "rows" in e}
     if not backup.contents:
-        words = f"{found.rows:,} rows in {len(found.tables):,} tables, end marker present; no manifest to compare with"
+        words = f"{_size(found.rows, len(found.tables))}, end marker present; no manifest to compare with"
         yield Finding(Severity.WARNING, words, "postgres.rows")
         return
     wrong = [
@@ -44,5 +46,9 @@ def _counts(backup: Backup, reader: DumpReader) -> Iterator[Finding]:
     if wrong:
         yield Finding(Severity.ERROR, "; ".join(wrong[:SHOWN]), "postgres.rows")
     else:
-        words = f"{found.rows:,} rows in {len(expected):,} tables, each equal to the manifest; end marker present"
+        words = f"{_size(found.rows, len(expected))}, each equal to the manifest; end marker present"
         yield Finding(Severity.OK, words, "postgres.rows")
+
+
+def _size(rows: int, tables: int) -> str:
+    return f"{counted(rows, 'row')} in {counted(tables, 'table')}"
