@@ -184,6 +184,37 @@ def test_between_processes_one_creates(root):
     assert len(keys(DirectoryStore(root))) == 50
 
 
+def test_between_processes_no_change_is_lost(root):
+    """Each adds one, forty times, under the etag it read: the sum is right only if compare and replace are one."""
+    store = DirectoryStore(root)
+    store.put("k", [b"0"])
+    code = (
+        "import sys, pathlib\n"
+        "from backstay.store.directory import DirectoryStore\n"
+        "from backstay.core.errors import AlreadyExists\n"
+        "store, done = DirectoryStore(pathlib.Path(sys.argv[1])), 0\n"
+        "sys.stdin.read(1)\n"
+        "while done < 40:\n"
+        "    etag = store.head('k').etag\n"
+        "    with store.get('k') as chunks:\n"
+        "        count = int(b''.join(chunks))\n"
+        "    try:\n"
+        "        store.put('k', [str(count + 1).encode()], match=etag)\n"
+        "        done += 1\n"
+        "    except AlreadyExists:\n"
+        "        pass\n"
+    )
+    command = [sys.executable, "-c", code, str(root)]
+    writers = [subprocess.Popen(command, stdin=subprocess.PIPE) for _ in range(4)]
+    for writer in writers:
+        writer.stdin.write(b"g")
+        writer.stdin.flush()
+    for writer in writers:
+        writer.communicate(timeout=60)
+        assert writer.returncode == 0
+    assert read(store, "k") == b"160"
+
+
 def test_a_file_system_without_hard_links(store, monkeypatch):
     def refuse(*_args, **_more):
         raise OSError(errno.EPERM, "Operation not permitted")
