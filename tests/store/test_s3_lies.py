@@ -56,9 +56,8 @@ def answering(status, headers, body):
     ],
 )
 def test_a_wrong_range_is_corrupt(status, headers, body):
-    with answering(status, ETAG | headers, body) as store:
-        with pytest.raises(Corrupt):
-            read(store, "k", start=20, length=10)
+    with answering(status, ETAG | headers, body) as store, pytest.raises(Corrupt):
+        read(store, "k", start=20, length=10)
 
 
 def test_bytes_beyond_the_announced_length_are_not_taken():
