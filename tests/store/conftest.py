@@ -14,8 +14,8 @@ KINDS = ["memory", "directory", "seaweed", "moto"]
 ALL_KINDS = [*KINDS, *([pytest.param("real_s3", marks=pytest.mark.real_s3)] if REAL_S3 else [])]
 
 
-# moto answers a CompleteMultipartUpload without a look at its condition.
-STRICT_KINDS = [kind for kind in ALL_KINDS if kind != "moto"]
+# Of several uploads in parts under If-None-Match, SeaweedFS 4.48 lets more than one win now and then, moto all of them.
+STRICT_KINDS = [kind for kind in ALL_KINDS if kind not in {"seaweed", "moto"}]
 
 
 def opened(request, tmp_path):
