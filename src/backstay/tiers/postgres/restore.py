@@ -16,6 +16,7 @@ from backstay.core.model import Finding, Outcome, Plan, Progress, Severity
 from backstay.tiers.base import Journal, Source
 from backstay.tiers.postgres import compare, roles, swap
 from backstay.tiers.postgres.database import Database
+from backstay.tiers.postgres.frozen import large_tables
 from backstay.tiers.postgres.load import Rewrite, Selection, load
 from backstay.tiers.postgres.plan import IN_PLACE, SIDE, SWAP
 
@@ -134,7 +135,8 @@ class Restore:
         """Load the dump; returns the rows it held by table. A foreign dump is only now known."""
         details = self.plan.details
         selection = Selection(frozenset(details["tables"]), frozenset(details["schemas"]))
-        rewrite = Rewrite(selection if self._mode == SIDE else Selection(), details["map_roles"])
+        large = large_tables(source.backup.contents)
+        rewrite = Rewrite(selection if self._mode == SIDE else Selection(), details["map_roles"], large)
         with source.open("dump") as chunks:
             contents = load(self.database, self._into, chunks, rewrite, self.progress)
         with self.database.connection.session(self._into) as session:
