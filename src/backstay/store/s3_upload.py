@@ -57,8 +57,9 @@ class Upload:
     """One put, used once. ``talk(verb)`` turns the client library's errors into those of ``core.errors``.
 
     ``attributes`` (for at least so many bytes) go with the request that begins the object, ``condition`` with the
-    one that makes it visible. ``check`` looks whether the condition holds, before a multipart upload is completed: some
-    servers that know conditions ignore them in that request.
+    one that makes it visible. ``check`` looks whether the condition holds before a multipart upload is completed,
+    since that request is where servers are weak: moto ignores its condition, and SeaweedFS 4.48 now and then lets two
+    of several simultaneous ones through. What must have one writer has to be small (docs/decisions/0004).
     ``mark`` is unique to this put; it tells an object stored by a request whose answer was lost from a rival's.
     """
 
