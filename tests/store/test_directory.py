@@ -131,9 +131,32 @@ def test_stale_files_are_swept_by_age(store, root):
     old.write_bytes(b"half")
     new.write_bytes(b"half")
     os.utime(old, (time.time() - 90_000,) * 2)
-    assert store.sweep(datetime.now(UTC) - timedelta(days=1)) == 1
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    assert (store.unfinished(yesterday, ""), store.sweep(yesterday, ""), store.unfinished(yesterday, "")) == (1, 1, 0)
     assert leftovers(store) == [new]
     assert keys(store) == ["k"]
+
+
+@pytest.mark.parametrize("key", ["p/app-1/ü", "p/app-" + "x/ü" * 200])
+def test_stale_files_are_swept_by_the_key_they_were_to_be(store, root, key):
+    def copied():
+        yield b"half"
+        for path in leftovers(store):
+            os.link(path, path.with_name(f"copy-{path.name.partition('-')[2]}"))
+        yield b"rest"
+
+    store.put(key, copied())
+    future = datetime.now(UTC) + timedelta(days=1)
+    for other in ("p/ap_", "p/app-2", "app-", "q"):
+        assert store.sweep(future, other) == 0
+    assert [store.unfinished(future, prefix) for prefix in ("", "p/", "p/app-", key)] == [1, 1, 1, 1]
+    assert store.sweep(future, "p/app-") == 1
+    assert leftovers(store) == []
+
+
+def test_looking_for_stale_files_writes_nothing(store, root):
+    assert store.unfinished(datetime.now(UTC), "") == 0
+    assert list(root.iterdir()) == []
 
 
 def test_a_killed_writer_leaves_nothing_visible_and_does_not_block_others(store, root):

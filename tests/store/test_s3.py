@@ -231,12 +231,39 @@ def test_unfinished_uploads_are_swept_by_age(moto_bucket, open_s3, client):
     options = moto_bucket(prefix="p")
     store = open_s3(options)
     client.create_multipart_upload(Bucket=options.bucket, Key="p/k")
+    client.create_multipart_upload(Bucket=options.bucket, Key="p/velero/k")
     client.create_multipart_upload(Bucket=options.bucket, Key="other/k")
-    assert [key for key, _, _ in leftovers(store)] == ["k"]
-    assert store.sweep(datetime(2000, 1, 1, tzinfo=UTC)) == 0
-    assert store.sweep(datetime(2100, 1, 1, tzinfo=UTC)) == 1
-    assert leftovers(store) == []
-    assert len(client.list_multipart_uploads(Bucket=options.bucket)["Uploads"]) == 1
+    past, future = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+    assert sorted(key for key, _, _ in leftovers(store)) == ["k", "velero/k"]
+    assert (store.unfinished(past, "k"), store.sweep(past, "k")) == (0, 0)
+    assert (store.unfinished(future, "k"), store.sweep(future, "k"), store.unfinished(future, "k")) == (1, 1, 0)
+    assert [key for key, _, _ in leftovers(store)] == ["velero/k"]
+    assert len(client.list_multipart_uploads(Bucket=options.bucket)["Uploads"]) == 2
+
+
+def test_an_upload_of_another_is_left_where_the_server_ignores_the_prefix(moto_bucket, open_s3, client):
+    options = moto_bucket(prefix="p")
+    store = open_s3(options)
+    for key in ("p/mine-1", "p/theirs", "velero/backup"):
+        client.create_multipart_upload(Bucket=options.bucket, Key=key)
+
+    def forget_prefix(params, **_):
+        params["query_string"].pop("prefix")
+
+    store._client.meta.events.register("before-call.s3.ListMultipartUploads", forget_prefix)
+    assert store.sweep(datetime(2100, 1, 1, tzinfo=UTC), "mine-") == 1
+    left = [one["Key"] for one in client.list_multipart_uploads(Bucket=options.bucket)["Uploads"]]
+    assert sorted(left) == ["p/theirs", "velero/backup"]
+
+
+def test_an_upload_that_ended_meanwhile_is_no_error(moto_bucket, open_s3, client):
+    options = moto_bucket()
+    store = open_s3(options)
+    upload = client.create_multipart_upload(Bucket=options.bucket, Key="k")["UploadId"]
+    found = list(store.bucket.unfinished("k"))
+    client.abort_multipart_upload(Bucket=options.bucket, Key="k", UploadId=upload)
+    store.bucket.unfinished = lambda _prefix: iter(found)
+    assert store.sweep(datetime(2100, 1, 1, tzinfo=UTC), "k") == 0
 
 
 def test_lifecycle_rules(moto_bucket, open_s3, client):

@@ -8,7 +8,7 @@ import pytest
 from backstay.core.errors import AlreadyExists, Corrupt, Denied, NotFound, Unavailable
 from backstay.store.directory import DirectoryStore
 from backstay.store.memory import MemoryStore
-from backstay.store.wrap import Metered, ReadOnly, Retrying, Throttled, Usage, Wrapper, sweep, unwrapped
+from backstay.store.wrap import Metered, ReadOnly, Retrying, Throttled, Usage, Wrapper, sweep, unfinished, unwrapped
 from tests.store.helpers import MIB, keys, noise, pieces, read
 from tests.store.test_contract import race_to_create
 
@@ -227,8 +227,8 @@ def test_read_only(tmp_path):
     refused = [
         lambda: store.put("k", (taken.append(chunk) or chunk for chunk in [b"y"])),
         lambda: store.delete(["k"]),
-        lambda: sweep(store, inner.head("k").modified_at),
-        lambda: sweep(Retrying(Metered(store)), inner.head("k").modified_at),
+        lambda: sweep(store, inner.head("k").modified_at, ""),
+        lambda: sweep(Retrying(Metered(store)), inner.head("k").modified_at, ""),
     ]
     for action in refused:
         with pytest.raises(Denied, match="reading only"):
@@ -317,7 +317,8 @@ def test_wrappers_keep_the_contract(wrap, tmp_path):
         pass
     assert keys(store, "a/") == ["a/b"]
     (tmp_path / ".backstay-tmp" / "stale").write_bytes(b"")
-    assert sweep(store, store.head("a/b").modified_at.replace(year=2100)) == 1
+    future = store.head("a/b").modified_at.replace(year=2100)
+    assert (unfinished(store, future, ""), sweep(store, future, "")) == (1, 1)
     store.delete(["a/b"])
     store.close()
     assert keys(store) == []
@@ -333,4 +334,5 @@ def test_wrappers_keep_what_can_be_replayed():
 
 def test_sweeping_a_store_that_leaves_nothing():
     store = Retrying(MemoryStore())
-    assert sweep(store, store.put("k", [b"x"]).modified_at) == 0
+    moment = store.put("k", [b"x"]).modified_at
+    assert (unfinished(store, moment, ""), sweep(store, moment, "")) == (0, 0)

@@ -19,6 +19,7 @@ from backstay.core.units import counted, exact_time, format_size, format_stamp, 
 from backstay.jobs.context import Context
 from backstay.jobs.prune_plan import Entry, Fate, PrunePlan, TargetPlan
 from backstay.jobs.prune_survey import Survey, forget_failures, survey
+from backstay.jobs.prune_uploads import drop_uploads, with_uploads
 
 
 def plan(context: Context, targets: Iterable[Target], *, allow_mass_delete: bool = False) -> PrunePlan:
@@ -39,7 +40,7 @@ def plan(context: Context, targets: Iterable[Target], *, allow_mass_delete: bool
             else:
                 found += _planned(context, catalog, target, now, home=home)
     found.sort(key=lambda one: (one.target, one.store))
-    return PrunePlan(tuple(found), allow_mass_delete)
+    return PrunePlan(tuple(with_uploads(context, found)), allow_mass_delete)
 
 
 def run(context: Context, plan: PrunePlan, progress: Progress) -> list[Outcome]:
@@ -102,6 +103,7 @@ class _Pruning:
     swept: int = 0
     failures: int = 0
     notes: int = 0
+    uploads: int = 0
 
     def run(self, lease: Lease) -> None:
         planned = self.plan.with_fate(Fate.REMOVE)
@@ -120,6 +122,9 @@ class _Pruning:
         self.failures = forget_failures(self.catalog.store, self.plan)
         if self.plan.retired and self.plan.retired_before:
             self.notes = history.forget_retired(self.catalog.store, self.plan.target, self.plan.retired_before)
+        for uploads in self.plan.uploads:
+            lease.check()
+            self.uploads += drop_uploads(self.catalog.store, uploads)
 
     def outcome(self, error: BackstayError | None, seconds: float) -> Outcome:
         """How it ended; ``error`` is what stopped it."""
@@ -135,6 +140,7 @@ class _Pruning:
             "freed_bytes": self.freed_bytes,
             "locked": {entry.backup_id: _until(entry) for entry in self.plan.with_fate(Fate.LOCKED)},
             "swept": self.swept,
+            "uploads_dropped": self.uploads,
             "failures_forgotten": self.failures,
             "notes_forgotten": self.notes,
             "error": error.as_json() if error else None,
@@ -180,6 +186,7 @@ class _Pruning:
         locked = len(self.plan.with_fate(Fate.LOCKED))
         words = [f"removed {counted(len(self.removed), 'backup')}"] if self.removed else []
         words += [f"cleaned up after {counted(self.swept, 'run')}"] if self.swept else []
+        words += [f"dropped {counted(self.uploads, 'unfinished upload')}"] if self.uploads else []
         words += [f"forgot {counted(self.failures, 'failed run')}"] if self.failures else []
         words += [f"dropped {counted(self.notes, 'note')} of earlier removals"] if self.notes else []
         said = listed(words) or "nothing was removed"

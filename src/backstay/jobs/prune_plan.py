@@ -82,6 +82,19 @@ class Litter:
 
 
 @dataclass(frozen=True)
+class Uploads:
+    """Uploads of keys that begin with ``prefix``, begun before a time and never finished."""
+
+    prefix: str
+    before: datetime
+    count: int
+
+    def as_json(self) -> dict[str, Any]:
+        """As ``--json`` prints it."""
+        return {"prefix": self.prefix, "begun_before": exact_time(self.before), "count": self.count}
+
+
+@dataclass(frozen=True)
 class TargetPlan:
     """What a prune does to one target in one store. ``entries`` are newest first.
 
@@ -102,6 +115,7 @@ class TargetPlan:
     failures_before: datetime | None = None
     retired: int = 0
     retired_before: datetime | None = None
+    uploads: tuple[Uploads, ...] = ()
     strays: int = 0
     strays_size_bytes: int = 0
     mass_deletion: str = ""
@@ -121,8 +135,8 @@ class TargetPlan:
     @property
     def does_nothing(self) -> bool:
         """Whether there is nothing to do."""
-        gone = self.with_fate(Fate.REMOVE)
-        return not (gone or self.litter or self.orphan_proofs or self.failures or self.retired)
+        gone = self.with_fate(Fate.REMOVE) or self.litter or self.uploads
+        return not (gone or self.orphan_proofs or self.failures or self.retired)
 
     def as_plan(self) -> Plan:
         """As a plan to show: what stays and what goes, each with its reasons."""
@@ -145,6 +159,7 @@ class TargetPlan:
             "keep": rules_as_json(self.keep),
             "backups": [entry.as_json() for entry in self.entries],
             "litter": [one.as_json() for one in self.litter],
+            "uploads": [one.as_json() for one in self.uploads],
             "orphan_proofs": [f"{self.target}@{stamp}" for stamp in self.orphan_proofs],
             "failures": self.failures,
             "failures_before": exact_time(self.failures_before) if self.failures_before else None,
@@ -166,6 +181,9 @@ class TargetPlan:
         for one in self.litter:
             found = f"{counted(len(one.keys), 'object')}, {format_size(one.size_bytes)}" if one.keys else ""
             steps.append(Step("clean", f"the run of {one.stamp}: {LITTER_WORDS[one.what]}", found))
+        for uploads in self.uploads:
+            found = f"{counted(uploads.count, 'unfinished upload')} of {uploads.prefix}..."
+            steps.append(Step("clean", found, f"begun before {format_time(uploads.before)}"))
         if self.orphan_proofs:
             steps.append(Step("forget", f"proofs of {counted(len(self.orphan_proofs), 'backup')} that are gone"))
         if self.failures and self.failures_before:

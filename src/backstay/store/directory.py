@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import quote
 
 from backstay.core.errors import AlreadyExists, BackstayError, Corrupt, Denied, NotFound, StoreError
 from backstay.store.base import Caps, ObjectInfo, check_key
@@ -31,6 +32,7 @@ from backstay.store.directory_files import (
 from backstay.store.keys import check_put, is_key
 
 HIDDEN = ".backstay-tmp"  # in the folder of the store, hence on the same file system
+LABEL = 100  # characters of the key in the name of an unfinished file; some file systems take names of 143 bytes
 LOCK = "lock"
 READ_BYTES = 1024 * 1024
 
@@ -75,7 +77,7 @@ class DirectoryStore:
         """As ``Store.put``. A full disk is a plain ``StoreError``: waiting would free nothing."""
         check_put(self.caps, key, create=create, match=match, lock_until=lock_until)
         self._refuse_hidden(key)
-        temporary = self._name()
+        temporary = f"{self._name()}-{_label(key)}"
         with self._talk("write", key), self._folder([HIDDEN], make=True) as hidden:
             file = os.open(temporary, NEW_FILE, 0o600, dir_fd=hidden)
         try:
@@ -133,16 +135,22 @@ class DirectoryStore:
     def close(self) -> None:
         """Nothing is held between calls."""
 
-    def sweep(self, before: datetime) -> int:
-        """Remove the hidden files that killed writers have left unchanged since a time. Returns how many."""
-        removed = 0
+    def unfinished(self, before: datetime, prefix: str) -> int:
+        """How many files ``sweep`` would remove."""
+        try:
+            with self._talk("look into", HIDDEN), self._folder([HIDDEN]) as hidden:
+                return len(_stale(hidden, before, prefix))
+        except NotFound:
+            return 0
+
+    def sweep(self, before: datetime, prefix: str) -> int:
+        """Remove the hidden files, of keys that begin with ``prefix``, that killed writers have left unchanged since a
+        time. Returns how many."""
         with self._talk("sweep", ""), self._locked() as hidden:
-            for name in names_in(hidden):
-                changed = os.stat(name, dir_fd=hidden, follow_symlinks=False).st_mtime
-                if name != LOCK and changed < before.timestamp():
-                    os.unlink(name, dir_fd=hidden)
-                    removed += 1
-        return removed
+            stale = _stale(hidden, before, prefix)
+            for name in stale:
+                os.unlink(name, dir_fd=hidden)
+        return len(stale)
 
     def _fill(self, key: str, file: int, chunks: Iterable[bytes]) -> None:
         """Write everything and close ``file``. Errors of ``chunks`` come out as they are."""
@@ -264,3 +272,16 @@ class DirectoryStore:
             yield
         except OSError as error:
             raise translated(error, f"{verb} {self.describe()}{key}") from error
+
+
+def _label(key: str) -> str:
+    """How a key, or the beginning of one, is written in the name of an unfinished file: without ``/``, and cut off."""
+    return quote(key, safe="", errors="surrogateescape")[:LABEL]
+
+
+def _stale(hidden: int, before: datetime, prefix: str) -> list[str]:
+    """The unfinished files of keys that begin with ``prefix``, unchanged since a time."""
+    wanted = _label(prefix)
+    names = (name for name in names_in(hidden) if name != LOCK and name.partition("-")[2].startswith(wanted))
+    found = (object_at(name, hidden, name) for name in names)
+    return [info.key for info in found if info is not None and info.modified_at < before]

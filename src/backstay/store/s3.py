@@ -153,9 +153,14 @@ class S3Store:
         """Give back the connections."""
         self._client.close()
 
-    def sweep(self, before: datetime) -> int:
-        """Remove the uploads that killed writers began before a time. Returns how many."""
-        return self.bucket.sweep(before)
+    def unfinished(self, before: datetime, prefix: str) -> int:
+        """How many uploads ``sweep`` would remove."""
+        return sum(begun < before for _, _, begun in self.bucket.unfinished(prefix))
+
+    def sweep(self, before: datetime, prefix: str) -> int:
+        """Remove the uploads of keys that begin with ``prefix`` that killed writers began before a time. Returns how
+        many. Other programs may have uploads of their own in the bucket: ``prefix`` says what is ours."""
+        return self.bucket.sweep(before, prefix)
 
     def _where(self, key: str) -> dict[str, Any]:
         return {"Bucket": self.options.bucket, "Key": self.options.root + key}

@@ -86,25 +86,35 @@ class Bucket:
             return True
         return False
 
-    def unfinished(self) -> Iterator[tuple[str, str, datetime]]:
-        """Uploads below the prefix that were begun and not finished: key, upload id, begun at."""
+    def unfinished(self, prefix: str = "") -> Iterator[tuple[str, str, datetime]]:
+        """Uploads of keys that begin with ``prefix``, begun and not finished: key, upload id, begun at."""
         root = self._options.root
         paginator = self._client.get_paginator("list_multipart_uploads")
-        pages = iter(paginator.paginate(Bucket=self._options.bucket, Prefix=root))
+        pages = iter(paginator.paginate(Bucket=self._options.bucket, Prefix=root + prefix))
         while True:
             with self._talk("list the unfinished uploads of", ""):
                 page = next(pages, None)
             if page is None:
                 return
             for found in page.get("Uploads", []):
-                yield found["Key"].removeprefix(root), found["UploadId"], found["Initiated"]
+                if found["Key"].startswith(root + prefix):  # a server that ignores the prefix shows what is others'
+                    yield found["Key"].removeprefix(root), found["UploadId"], found["Initiated"]
 
-    def sweep(self, before: datetime) -> int:
-        """Remove the uploads begun before a time and never finished: their parts are invisible, and cost money."""
-        stale = [(key, upload_id) for key, upload_id, begun in self.unfinished() if begun < before]
-        for key, upload_id in stale:
+    def sweep(self, before: datetime, prefix: str) -> int:
+        """Remove the uploads of keys that begin with ``prefix``, begun before a time and never finished: their parts
+        are invisible, and cost money."""
+        stale = [(key, upload_id) for key, upload_id, begun in self.unfinished(prefix) if begun < before]
+        return sum(self._abort(key, upload_id) for key, upload_id in stale)
+
+    def _abort(self, key: str, upload_id: str) -> bool:
+        """Whether there was still something to abort."""
+        try:
             with self._talk("abort the upload of", key):
                 self._client.abort_multipart_upload(
                     Bucket=self._options.bucket, Key=self._options.root + key, UploadId=upload_id
                 )
-        return len(stale)
+        except StoreError as error:
+            if error.context.get("server_code") == "NoSuchUpload":
+                return False
+            raise
+        return True

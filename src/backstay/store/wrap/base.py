@@ -82,14 +82,24 @@ def unwrapped(store: Store) -> Store:
     return store
 
 
-def sweep(store: Store, before: datetime) -> int:
+def unfinished(store: Store, before: datetime, prefix: str) -> int:
+    """How many things ``sweep`` would remove."""
+    return _of_backend(store, "unfinished", before, prefix)
+
+
+def sweep(store: Store, before: datetime, prefix: str) -> int:
     """Remove what killed writers left unfinished since before a time: uploads whose parts cost money, hidden files.
 
-    Returns how many; 0 for a backend that never leaves anything. Raises ``Denied`` through a read-only wrapper.
+    Only of keys that begin with ``prefix``: other programs may keep theirs in the same bucket. Returns how many; 0 for
+    a backend that never leaves anything. Raises ``Denied`` through a read-only wrapper.
     """
+    return _of_backend(store, "sweep", before, prefix)
+
+
+def _of_backend(store: Store, verb: str, before: datetime, prefix: str) -> int:
     layer: Any = store
     while layer is not None:
-        if hasattr(layer, "sweep"):
-            return int(layer.sweep(before))
+        if hasattr(layer, verb):
+            return int(getattr(layer, verb)(before, prefix))
         layer = getattr(layer, "inner", None)
     return 0

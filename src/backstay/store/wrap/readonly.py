@@ -29,7 +29,7 @@ class ReadOnly(Wrapper):
         for key in keys:
             self._refuse(f"delete {key}")
 
-    def sweep(self, before: datetime) -> int:  # noqa: ARG002
+    def sweep(self, before: datetime, prefix: str) -> int:  # noqa: ARG002
         """Refuse."""
         self._refuse("remove unfinished uploads")
 
