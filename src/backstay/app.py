@@ -6,7 +6,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -22,7 +22,7 @@ from backstay.catalog.lease import Holder
 from backstay.cluster.apps import AppsByHand
 from backstay.config.load import Loaded
 from backstay.config.secrets import SecretRef, resolve, resolve_keys
-from backstay.core.errors import UsageError
+from backstay.core.errors import StoreError, UsageError
 from backstay.core.model import Target, TierKind
 from backstay.jobs.context import Context, TargetSettings
 from backstay.store.base import Store
@@ -143,6 +143,25 @@ def open_store(config: "StoreConfig", env: Mapping[str, str], warn: Callable[[st
     if config.bandwidth_limit:
         store = Throttled(store, config.bandwidth_limit)
     return Retrying(store, attempts=RETRIES)
+
+
+def make_store(config: "StoreConfig", env: Mapping[str, str], warn: Callable[[str], None]) -> bool:
+    """Make the bucket or the folder of a store; ``False`` when it was there. Raises ``StoreError``, ``SecretError``."""
+    if config.bucket:
+        from backstay.store.s3 import S3Store
+
+        with closing(S3Store(s3_options(config, env, warn))) as store:
+            return store.bucket.create()
+    folder = Path(config.path)
+    there = folder.is_dir()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"the folder {folder} cannot be made: {error.strerror}",
+            hint="Make it yourself, for the user backups run as.",
+        ) from error
+    return not there
 
 
 def _s3(config: "StoreConfig", env: Mapping[str, str], warn: Callable[[str], None]) -> Store:

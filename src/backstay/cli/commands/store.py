@@ -1,11 +1,10 @@
 """``backstay store init`` and ``backstay store check``."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from backstay.app import App, s3_options
+from backstay.app import App, make_store
 from backstay.catalog.catalog import Catalog
 from backstay.cli.failures import Tally
 from backstay.cli.help import command, group_of
@@ -15,9 +14,6 @@ from backstay.cli.table import Cell, Column, table
 from backstay.core.errors import BackstayError, StoreError, Unavailable
 from backstay.core.units import listed
 from backstay.store.check import Ability, ProbeResult, probe
-
-if TYPE_CHECKING:
-    from backstay.config.models.stores import Store as StoreConfig
 
 COLUMNS = (Column("CHECK"), Column("RESULT"), Column("SEEN"))
 ABILITIES = {Ability.OK: Style.GOOD, Ability.DEGRADED: Style.WARN, Ability.FAILED: Style.BAD}
@@ -124,31 +120,9 @@ def _fail(catalog: Catalog, results: list[ProbeResult]) -> None:
 
 
 def _set_up(session: Session, app: App, catalog: Catalog) -> dict[str, object]:
-    made = _make(app.loaded.config.stores[catalog.name], session)
+    made = make_store(app.loaded.config.stores[catalog.name], session.env, session.warn_once)
     catalog.ensure_format()
     return {"store": catalog.name, "url": catalog.store.describe(), "cluster": catalog.cluster, "made": made}
-
-
-def _make(config: "StoreConfig", session: Session) -> bool:
-    """Make the bucket or the folder; ``False`` when it was there."""
-    if config.bucket:
-        from backstay.store.s3 import S3Store
-
-        store = S3Store(s3_options(config, session.env, session.warn_once))
-        try:
-            return store.bucket.create()
-        finally:
-            store.close()
-    folder = Path(config.path)
-    there = folder.is_dir()
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"the folder {folder} cannot be made: {error.strerror}",
-            hint="Make it yourself, for the user backups run as.",
-        ) from error
-    return not there
 
 
 def _catalogs(app: App, name: str | None) -> list[Catalog]:
