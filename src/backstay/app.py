@@ -192,6 +192,7 @@ def s3_options(config: "StoreConfig", env: Mapping[str, str], warn: Callable[[st
         kms_key_id=config.kms_key,
         storage_class=config.storage_class,
         tags=config.tags,
+        conditional=config.conditional_writes,
         object_lock=lock is not None,
         lock_mode="COMPLIANCE" if lock and lock.mode == "compliance" else "GOVERNANCE",
     )

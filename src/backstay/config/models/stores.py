@@ -21,6 +21,7 @@ S3_ONLY = (
     "kms_key",
     "storage_class",
     "tags",
+    "conditional_writes",
     "object_lock",
     "lifecycle",
 )
@@ -191,6 +192,11 @@ class Store(Model):
         default=None,
         description="Protection of what was written against deletion; the bucket must have object lock enabled.",
         examples=[{"mode": "governance", "days": 7}],
+    )
+    conditional_writes: YesNo = Field(
+        default=True,
+        description="Whether the server refuses a write when the object exists or has changed. `backstay store check` "
+        "tells; where it does not, set `false`: leases are then checked by reading back, which is weaker.",
     )
     bandwidth_limit: Rate | None = Field(
         default=None, description="The most bytes sent and received in a second.", examples=["20MB/s"]
