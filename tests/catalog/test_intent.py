@@ -368,7 +368,7 @@ def test_cleaning_tells_what_it_did():
     catalog.begin(CARDBOARD, STAMP).promise("a/one")
     (swept,) = catalog.clean(CARDBOARD)
     assert (swept.result, swept.keys) == (Swept.REMOVED, ("a/one",))
-    assert swept.message == (f"postgres/cardboard@{STAMP}: removed what its run left when it was killed (1 object)")
+    assert swept.message == f"cleaned up after the run of postgres/cardboard@{STAMP} that was cut short (1 object)"
 
 
 def test_cleaning_by_age_leaves_what_is_younger():

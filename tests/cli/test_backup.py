@@ -2,14 +2,18 @@
 
 import os
 import re
+import time
 from datetime import UTC, datetime
 
 import pytest
 
 from backstay.catalog import lease
+from backstay.catalog.keys import intent_key
 from backstay.catalog.lease import Holder
 from backstay.core.model import Target, TierKind
+from backstay.core.units import format_stamp
 from backstay.store.directory import DirectoryStore
+from tests.catalog.fakes import make_catalog
 from tests.cli.databases import configure, programs_that
 
 ID = r"postgres/(\w+)@\d{8}-\d{6}"
@@ -63,6 +67,29 @@ def test_quiet_is_silent_on_success_and_loud_on_failure(cli, shop):
     ran = cli.run("backup", "nosuch", "--quiet")
     assert ran.code == 2
     assert ran.err.startswith("error: nosuch is not a target of this configuration\n")
+
+
+def test_what_a_run_that_was_cut_short_left_is_cleaned_up_and_told_once(cli, shop):
+    target, begun = Target(TierKind.POSTGRES, shop), datetime(2026, 2, 11, 3, tzinfo=UTC)
+    catalog = make_catalog(DirectoryStore(cli.store), cluster="test", now=lambda: begun)
+    catalog.begin(target, format_stamp(begun)).promise("postgres-backups/left.sql.gz")
+    ran = cli.run("backup", shop)
+    said = f"cleaned up after the run of postgres/{shop}@20260211-030000 that was cut short (1 object)\n"
+    assert ran.code == 0
+    assert ran.err.startswith(said)
+    time.sleep(1)  # two backups cannot begin in one second
+    again = cli.run("backup", shop)
+    assert (again.code, "cut short" in again.err) == (0, False)
+
+
+def test_what_cannot_be_cleaned_up_is_a_warning_even_when_quiet(cli, shop):
+    key = intent_key(Target(TierKind.POSTGRES, shop), "20260211-030000")
+    DirectoryStore(cli.store).put(key, (b"no json",))
+    ran = cli.run("backup", shop, "--quiet")
+    assert ran.code == 0
+    assert ran.err.startswith(
+        f"warning: what the run of postgres/{shop}@20260211-030000 left could not be cleaned up: {key} is not JSON"
+    )
 
 
 def test_json_lines(cli, shop):

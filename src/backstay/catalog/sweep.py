@@ -40,13 +40,14 @@ class Sweep:
     @property
     def message(self) -> str:
         """What was done, in a sentence for people."""
-        done = {
-            Swept.FINISHED: "finished the commit that its run had decided before it was killed",
-            Swept.CLOSED: "is whole; removed the note its run had left",
-            Swept.REMOVED: f"removed what its run left when it was killed ({counted(len(self.keys), 'object')})",
-            Swept.REFUSED: f"could not be cleaned up: {self.problem}",
-        }
-        return f"{self.target}@{self.stamp}: {done[self.result]}"
+        run = f"the run of {self.target}@{self.stamp}"
+        objects = counted(len(self.keys), "object")
+        return {
+            Swept.FINISHED: f"finished {run} that was cut short: all of it was stored, and it is a backup now",
+            Swept.CLOSED: f"closed {run} that was cut short: it is a backup",
+            Swept.REMOVED: f"cleaned up after {run} that was cut short ({objects})",
+            Swept.REFUSED: f"what {run} left could not be cleaned up: {self.problem}",
+        }[self.result]
 
 
 def sweep(store: Store, target: Target, stamp: str, now: datetime) -> Sweep | None:

@@ -10,6 +10,7 @@ from backstay.catalog import history
 from backstay.catalog.catalog import Catalog
 from backstay.catalog.intent import Intent
 from backstay.catalog.lease import Lease
+from backstay.catalog.sweep import Sweep
 from backstay.core.errors import BackstayError, Interrupted, LeaseHeld
 from backstay.core.model import Artifact, Backup, Plan, Progress, State, Step, Target
 from backstay.core.units import format_stamp
@@ -40,9 +41,14 @@ def plan(context: Context, target: Target) -> Plan:
 
 
 def run(
-    context: Context, target: Target, progress: Progress, announce: Callable[[Plan], None] = lambda _: None
+    context: Context,
+    target: Target,
+    progress: Progress,
+    announce: Callable[[Plan], None] = lambda _: None,
+    cleaned: Callable[[Sweep], None] = lambda _: None,
 ) -> Backup:
-    """Take a backup of ``target`` and return it, committed; ``announce`` is told the plan once the source answered.
+    """Take a backup of ``target`` and return it, committed; ``announce`` is told the plan once the source answered,
+    ``cleaned`` what was done about each run that was cut short.
 
     Raises ``LeaseHeld``, and whatever the tier and the store raise; then nothing of it is left but a note of the
     failure for ``status``.
@@ -50,7 +56,7 @@ def run(
     catalog = context.catalog(target)
     catalog.ensure_format()
     with context.lease(catalog.store, target, "backup") as lease:
-        return run_held(context, target, lease, progress, announce)
+        return run_held(context, target, lease, progress, announce, cleaned)
 
 
 def run_held(
@@ -59,10 +65,12 @@ def run_held(
     lease: Lease,
     progress: Progress,
     announce: Callable[[Plan], None] = lambda _: None,
+    cleaned: Callable[[Sweep], None] = lambda _: None,
 ) -> Backup:
     """As ``run``, for a caller that holds the lease of the target already."""
     catalog = context.catalog(target)
-    catalog.clean(target)
+    for swept in catalog.clean(target):
+        cleaned(swept)
     attempt = _Attempt(context, catalog, context.of(target), lease, context.now())
     try:
         announce(plan(context, target))

@@ -97,7 +97,7 @@ def _secure_live(context: Context, plan: Plan, lease: Lease, progress: Progress)
     """Before an in-place restore drops what is live: a fresh backup of it, read back to its last row."""
     if plan.details.get("mode") != "in_place" or not plan.details.get("live_exists"):
         return plan
-    fresh = backups.run_held(context, plan.target, lease, progress)
+    fresh = backups.run_held(context, plan.target, lease, progress, cleaned=lambda swept: progress.note(swept.message))
     outcome = verify.run(context, fresh, Level.READABLE, progress)
     if not outcome.ok:
         raise VerificationFailed(

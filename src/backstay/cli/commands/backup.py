@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from backstay.app import App
 from backstay.catalog.history import record_config
+from backstay.catalog.sweep import Sweep, Swept
 from backstay.cli import words
 from backstay.cli.failures import Tally
 from backstay.cli.help import command
@@ -126,7 +127,7 @@ class _Run:
 
         started = self.session.clock()
         with self.session.progress(str(target)) as progress:
-            backup = job.run(self.app.context, target, progress, announce)
+            backup = job.run(self.app.context, target, progress, announce, self._tell_cleaned)
         taken = self.session.clock() - started
         output.line("result", **backup_fields(backup, None), duration_seconds=seconds(taken))
         output.result(words.done_line(backup, found.get("size_bytes"), taken))
@@ -137,6 +138,11 @@ class _Run:
         with self._lock:
             self.made.append(backup)
             self.tally.partial += backup.state is State.PARTIAL
+
+    def _tell_cleaned(self, swept: Sweep) -> None:
+        """What could not be cleaned up is tried again by the next run, and by prune."""
+        tell = self.session.output.warn if swept.result is Swept.REFUSED else self.session.output.say
+        tell(swept.message)
 
     def _record_config(self, store: str) -> None:
         """Keep the configuration as it ran. A backup without it is complete, but a bare machine could not begin."""
