@@ -53,6 +53,27 @@ def test_a_step_is_in_the_store_when_record_returns():
     assert b'"name": "fetch"' in store.objects[keys.journal_key(CARDBOARD, STAMP)]
 
 
+@pytest.mark.parametrize(
+    ("state", "steps", "needs"),
+    [
+        (JournalState.OPEN, ["create"], True),
+        (JournalState.OPEN, ["create", "stop"], True),
+        (JournalState.FAILED, ["create", "load"], False),
+        (JournalState.FAILED, ["create", "load", "stop"], True),
+        (JournalState.DONE, ["create", "load", "stop"], False),
+        (JournalState.ROLLED_BACK, ["create", "load", "stop"], False),
+    ],
+)
+def test_a_restore_needs_a_person_unless_it_ended_or_failed_before_it_stopped_the_apps(state, steps, needs):
+    store = DictStore()
+    opened = create(store)
+    for step in steps:
+        opened.record(step)
+    opened.close(state)
+    (found,) = journal.journals(store, CARDBOARD)
+    assert found.needs_a_person is needs
+
+
 @pytest.mark.parametrize("state", [JournalState.DONE, JournalState.ROLLED_BACK])
 def test_a_finished_one_is_not_found_unfinished_and_not_resumed(state):
     store = DictStore()

@@ -16,6 +16,7 @@ from backstay.core.units import exact_time
 from backstay.store.base import Store
 
 KIND = "restore"
+STOP = "stop"  # the step that stops the apps; what comes after it changes live data
 
 
 class JournalState(StrEnum):
@@ -53,6 +54,13 @@ class JournalRecord:
     def key(self) -> str:
         """Where it is."""
         return keys.journal_key(self.plan.target, self.stamp)
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether somebody must resume it or roll it back: it was killed (or still runs), or it failed once it had
+        stopped the apps. One that failed before has tidied up after itself."""
+        failed_late = self.state is JournalState.FAILED and STOP in self.steps
+        return self.state is JournalState.OPEN or failed_late
 
     def encode(self) -> bytes:
         """As stored."""

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 
 from backstay.catalog import journal as journals
-from backstay.catalog.journal import JournalState
 from backstay.core.errors import RestoreError
 from backstay.core.model import Outcome, Plan, Progress, Step, Target
 from backstay.core.units import counted, format_size
@@ -44,7 +43,7 @@ def run(context: Context, plan: Plan, progress: Progress) -> Outcome:
     store = context.catalog(target).store
     with context.lease(store, target, "cleanup") as lease:
         for record in journals.unfinished(store, target):
-            if record.state is JournalState.OPEN or "stop" in record.steps:  # one that failed earlier tidied up
+            if record.needs_a_person:
                 raise RestoreError(
                     f"a restore of {target} begun {record.stamp} was cut short, and may need what it put aside",
                     hint=f"`backstay restore {target} --resume` goes on with it, `--rollback` undoes it. "

@@ -109,9 +109,9 @@ def _secure_live(context: Context, plan: Plan, lease: Lease, progress: Progress)
 
 
 def _refuse_unfinished(place: Place, target: Target) -> None:
-    """A killed restore is finished or undone before another begins; one that failed tidied up after itself."""
+    """A restore that was cut short is finished or undone before another begins."""
     for record in journals.unfinished(place.state, target):
-        if record.state is JournalState.OPEN or "stop" in record.steps:
+        if record.needs_a_person:
             raise RestoreError(
                 f"a restore of {target} begun {record.stamp} was cut short",
                 hint=f"`backstay restore {target} --resume` goes on with it, `--rollback` puts everything back.",

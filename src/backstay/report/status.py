@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from backstay.catalog import keys
-from backstay.catalog.journal import JournalRecord, JournalState
 from backstay.catalog.proofs import standing
 from backstay.core import retention
 from backstay.core.model import Finding, Level, Proof, Severity, State, Target
@@ -216,16 +215,11 @@ def _cut_short(target: Target, facts: Facts, stores: Stores) -> list[CutShort]:
     found = []
     for store in facts.restored_in:
         for record in stores.unfinished(target, store):
-            if _needs_a_person(record):
+            if record.needs_a_person:
                 held = stores.lease(target, store)
                 running = held is not None and held.holder.owner == record.run
                 found.append(CutShort(target, record.stamp, record.backup_id, record.begun_at, record.message, running))
     return found
-
-
-def _needs_a_person(record: JournalRecord) -> bool:
-    """One that failed before it stopped the apps has tidied up after itself."""
-    return record.state is JournalState.OPEN or "stop" in record.steps
 
 
 def _unknown(one: TargetStatus) -> TargetStatus:
