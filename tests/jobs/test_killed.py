@@ -44,10 +44,11 @@ def test_backup_killed_at_every_request(when, postgres18, fresh_database, tmp_pa
     for at in range(1, MOST_REQUESTS):
         folder = tmp_path / str(at)
         folder.mkdir()
-        world = directory_world(folder, database_on(postgres18, made.name), now=Later())
+        world = directory_world(folder, database_on(postgres18, made.name))
         if not killed(postgres18, folder / "store", "backup", made.name, at, when):
             break
         kills += 1
+        world.now = Later()
         for listed in world.listed(made.name):  # listed means whole
             assert world.verify(listed, Level.READABLE).ok
         assert world.listed(made.name, foreign=True) == world.listed(made.name)  # nor taken for someone else's
