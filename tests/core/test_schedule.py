@@ -5,9 +5,10 @@ from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backstay.core import schedule
 from backstay.core.errors import ConfigError
 from backstay.core.schedule import check_cron, due_times, interval, next_run, overdue, previous_run
 
@@ -84,6 +85,24 @@ def test_the_interval_is_the_longest_gap(cron, gap):
 
 def test_the_interval_of_a_daily_run_counts_the_long_day_of_autumn():
     assert interval("0 3 * * *", BERLIN, utc(2026, 2, 11)) == 25 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("cron", "gap"),
+    [
+        ("0 4 * * 0", 7 * DAY + HOUR),
+        ("0 2 * * 1-5", 3 * DAY + HOUR),
+        ("*/5 * * * *", HOUR / 12),
+        ("0 */6 * * *", 7 * HOUR),
+        ("0 4 1 * *", 31 * DAY + HOUR),
+        ("0 4 * * 0#1", 35 * DAY),  # the first Sunday of a month
+        ("0 4 * * 5L", 35 * DAY + HOUR),  # the last Friday
+        ("0 3 1-28 * *", 4 * DAY),  # over the end of a month of 31 days
+        ("0 0 1 1 *", 365 * DAY),
+    ],
+)
+def test_the_interval_where_clocks_are_moved(cron, gap):
+    assert interval(cron, BERLIN, utc(2026, 2, 11, 12, 0)) == gap
 
 
 def test_overdue_is_the_first_run_missed_once_grace_has_passed():
@@ -163,3 +182,37 @@ def test_due_times_are_the_chain_of_next_runs(cron, tz, at):
     while len(chain) < 10 and (last := next_run(cron, tz, last)) <= at + 3 * DAY:
         chain.append(last)
     assert found == chain
+
+
+SEVERAL = [
+    "0 3 * * *",
+    "30 2 * * *",
+    "0 0,20 * * *",
+    "45 1 * * 0",
+    "0 2 * * 1-5",
+    "0 */6 * * *",
+    "15 1-3 * * *",
+    "@daily",
+]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sampled_from(SEVERAL), zones, moments | near_changes)
+def test_the_interval_is_that_of_every_run_in_the_400_days(cron, tz, at):
+    """One gap may begin before, or end after them."""
+
+    def longest(start, end):
+        return max(later - earlier for earlier, later in pairwise(due_times(cron, tz, start, end)))
+
+    found = interval(cron, tz, at)
+    assert longest(at, at + 400 * DAY) <= found <= longest(at - 15 * DAY, at + 415 * DAY)
+
+
+def test_the_interval_of_a_daily_run_looks_at_few_of_them(monkeypatch):
+    seen = []
+    real = schedule._runs
+    monkeypatch.setattr(
+        schedule, "_runs", lambda *args, **more: (seen.append(due) or due for due in real(*args, **more))
+    )
+    assert interval("0 3 * * *", BERLIN, utc(2026, 2, 11)) == 25 * HOUR
+    assert len(seen) < 40

@@ -6,9 +6,9 @@ at the first of the two hours that a day in autumn has twice (as Debian's cron d
 comes out of here is in UTC.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 
 from cronsim import CronSim, CronSimError
 
@@ -26,8 +26,10 @@ MACROS = {
 FIELDS = 5
 SHIFT = timedelta(hours=3)  # more than any zone's clock is moved for daylight saving
 EARLY = timedelta(minutes=1)  # a run that began so little before its time, by another clock, is that run
-HORIZON = timedelta(days=400)
+HORIZON = timedelta(days=400)  # more than a year: every month, and every time that clocks are moved
 MOST_RUNS = 2000
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
 
 
 def check_cron(cron: str) -> str:
@@ -64,14 +66,22 @@ def due_times(cron: str, tz: tzinfo, start: datetime, end: datetime) -> Iterator
 
 
 def interval(cron: str, tz: tzinfo, at: datetime) -> timedelta:
-    """The longest gap between two runs, over 400 days from ``at`` or 2,000 runs, whichever is less.
+    """The longest gap between two runs in the 400 days from ``at``; of days of the month, within 2,000 runs.
 
-    ``0 2 * * 1-5`` runs every day but not at weekends: three days. Raises ``ConfigError``.
+    ``0 2 * * 1-5`` runs every day but not at weekends: three days, and an hour where clocks are moved in autumn.
+    Raises ``ConfigError``.
     """
-    first = next_run(cron, tz, at)
-    second = next_run(cron, tz, first)  # also of a cron that comes due once in many years
-    runs = islice(due_times(cron, tz, second, at + HORIZON), MOST_RUNS)
-    return max(later - earlier for earlier, later in pairwise((first, second, *runs)))
+    period = _period(cron)
+    if period is None:
+        first = next_run(cron, tz, at)
+        second = next_run(cron, tz, first)  # also of a cron that comes due once in many years
+        return _longest(chain((first, second), islice(due_times(cron, tz, second, at + HORIZON), MOST_RUNS)))
+    first = next_run(cron, UTC, at)  # as the clock on the wall shows it, while nobody moves it
+    longest = _longest(chain((first,), due_times(cron, UTC, first, first + period)))
+    for moved in _clock_changes(tz, at, at + HORIZON):
+        before, after = previous_run(cron, tz, moved - SHIFT), next_run(cron, tz, moved + SHIFT)
+        longest = max(longest, _longest(chain((before,), due_times(cron, tz, before, after))))
+    return longest
 
 
 def overdue(last_good: datetime | None, cron: str, tz: tzinfo, now: datetime, grace: timedelta) -> datetime | None:
@@ -84,6 +94,34 @@ def overdue(last_good: datetime | None, cron: str, tz: tzinfo, now: datetime, gr
         return previous_run(cron, tz, now - grace)
     due = next_run(cron, tz, last_good + EARLY)
     return due if due + grace < now else None
+
+
+def _period(cron: str) -> timedelta | None:
+    """After how long the runs repeat: a day or a week. ``None`` where days of the month or months have a say."""
+    fields = MACROS.get(cron.strip().lower(), cron).lower().split()
+    if len(fields) != FIELDS or fields[2:4] != ["*", "*"] or set("#l") & set(fields[4]):  # 1#2 and 5L are of a month
+        return None
+    return DAY if fields[4] == "*" else 7 * DAY
+
+
+def _longest(moments: Iterable[datetime]) -> timedelta:
+    return max(later - earlier for earlier, later in pairwise(moments))
+
+
+def _clock_changes(tz: tzinfo, start: datetime, end: datetime) -> Iterator[datetime]:
+    """When clocks are moved, to the hour."""
+    while start < end:
+        low, high = start, start + DAY
+        if _offset(tz, low) != _offset(tz, high):
+            while high - low > HOUR:
+                middle = low + (high - low) / 2
+                low, high = (low, middle) if _offset(tz, low) != _offset(tz, middle) else (middle, high)
+            yield high
+        start += DAY
+
+
+def _offset(tz: tzinfo, moment: datetime) -> timedelta | None:
+    return moment.astimezone(tz).utcoffset()
 
 
 def _runs(cron: str, tz: tzinfo, start: datetime, *, reverse: bool = False) -> Iterator[datetime]:
