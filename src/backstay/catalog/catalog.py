@@ -54,13 +54,19 @@ class Catalog:
 
         Raises ``ConfigError`` when it belongs to another cluster, ``FormatTooNew``, ``CatalogError``.
         """
-        if not records.exists(self.store, keys.FORMAT):
+        try:
+            self._check_cluster()
+        except NotFound:
             if not create:
                 return
             fields = {"cluster": self.cluster, "created_at": exact_time(self._now())}
-            with suppress(AlreadyExists):  # another first run was faster; it is looked at below
+            with suppress(AlreadyExists):  # another first run was faster; it is looked at now
                 records.put(self.store, keys.FORMAT, records.encode("store", fields), create=True)
-        cluster = records.read(self.store, "store", keys.FORMAT).fields.text("cluster", empty=True)
+            self._check_cluster()
+
+    def _check_cluster(self) -> None:
+        mark = records.decode("store", records.read_bytes(self.store, keys.FORMAT), keys.FORMAT)
+        cluster = mark.text("cluster", empty=True)
         if cluster != self.cluster:
             raise ConfigError(
                 f"store {self.name} at {self.store.describe()} holds the backups of cluster {cluster}, "
