@@ -31,7 +31,7 @@ class RecordingApps:
         self.calls = []
         self.fail_on = fail_on
 
-    def words(self, apps):
+    def words(self, apps, *, start=False):
         return ", ".join(apps)
 
     def require(self, namespace, apps):
@@ -218,6 +218,19 @@ class TestWaysToAsk:
         world.restore(foreign)
         found = print_of(postgres18, name)
         assert dict(before.tables) == dict(found.tables)
+        with postgres18.connect() as session:
+            query = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s"
+            assert session.execute(query, (name,)).fetchone() == ("shop",)  # as the live one was
+
+    def test_a_role_that_may_not_is_told_before_anything(self, postgres18, shop, fresh_database):
+        name, world, made = shop
+        other = fresh_database(postgres18)
+        world.databases = {name: database_on(postgres18, name, user=other.owner, password=other.password)}
+        with pytest.raises(SourceError, match=f"role {other.owner} cannot make a database owned by shop") as caught:
+            world.plan_restore(made, to="elsewhere")
+        assert f"--map-role shop:{other.owner}" in caught.value.hint
+        with pytest.raises(UsageError, match="the server has no role nobody_here"):
+            world.plan_restore(made, to="elsewhere", map_roles={"shop": "nobody_here"})
 
 
 class TestLiveDataIsSafe:

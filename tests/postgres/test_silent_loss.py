@@ -136,6 +136,6 @@ def test_a_table_that_the_dump_left_out(events, postgres18, tmp_path):
     assert old.returncode == 0
 
     world = directory_world(tmp_path, database_on(postgres18, events.name, bin=folder))
-    with pytest.raises(DumpIncomplete, match=r"lacks 1 tables that are in the database: public.events"):
+    with pytest.raises(DumpIncomplete, match=r"lacks 1 table of the database: public.events"):
         world.backup(events.name)
     assert world.listed(events.name) == []

@@ -111,7 +111,7 @@ class RestoreJournal:
         except AlreadyExists as error:
             raise RestoreError(
                 f"another run is writing the journal of this restore ({record.key})",
-                hint="This run stops here; nothing more is changed by it. See `backstay show` for the journal.",
+                hint="This run stops here; nothing more is changed by it. `backstay status` tells of it.",
             ) from error
         self.written = record
 

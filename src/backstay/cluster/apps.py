@@ -12,8 +12,8 @@ from backstay.core.errors import UsageError
 class Apps(Protocol):
     """Stops and starts workloads named ``deployment/cardboard``."""
 
-    def words(self, apps: Sequence[str]) -> str:
-        """For a plan: how they will be stopped."""
+    def words(self, apps: Sequence[str], *, start: bool = False) -> str:
+        """For a plan: how they will be stopped, or started."""
 
     def require(self, namespace: str, apps: Sequence[str]) -> None:
         """Raise ``UsageError`` when they cannot be stopped; asked before anything is changed."""
@@ -31,10 +31,12 @@ class AppsByHand:
     def __init__(self, *, stopped: bool = False) -> None:
         self._stopped = stopped
 
-    def words(self, apps: Sequence[str]) -> str:
+    def words(self, apps: Sequence[str], *, start: bool = False) -> str:
         """See ``Apps.words``."""
         if not apps:
-            return "no workloads are configured for this database"
+            return "nothing to start" if start else "no workloads are configured for this database"
+        if start:
+            return f"{', '.join(apps)}: by you, afterwards"
         return f"{', '.join(apps)}: {'stopped by you' if self._stopped else 'by you, before; then --apps-stopped'}"
 
     def require(self, namespace: str, apps: Sequence[str]) -> None:

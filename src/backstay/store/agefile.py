@@ -62,7 +62,7 @@ def decrypt(chunks: Iterable[bytes], identities: Sequence[str], key: str) -> Ite
     if not identities:
         raise CannotDecrypt(
             f"{key} is encrypted and no identity is at hand",
-            hint="Set encryption.identity in backstay.yaml to file:/path or cmd:..., or give --identity FILE.",
+            hint="Set encryption.identity in backstay.yaml to file:/path or cmd:..., or give --identity file:/path.",
         )
     parsed = [identity for text in identities for identity in parse_identities(text)]
     try:

@@ -136,7 +136,7 @@ class _Dump:
         missing = [name for name in self.facts.data_tables if name not in seen.tables]
         if missing:
             raise DumpIncomplete(
-                f"the dump of {self.database.target} lacks {len(missing)} tables that are in the database: "
+                f"the dump of {self.database.target} lacks {counted(len(missing), 'table')} of the database: "
                 f"{', '.join(missing[:5])}",
                 hint="pg_dump ended well all the same. Nothing was stored. Please report this with the versions.",
             )
@@ -252,13 +252,14 @@ def _by_hand(database: dict[str, Any], major: int) -> tuple[str, ...]:
 
 def _hint(said: str, database: Database) -> str:
     steps = {
+        "large object": "Before PostgreSQL 19 only their owner or a superuser can dump large objects: use one of them.",
         "permission denied": f"Grant the role pg_read_all_data: GRANT pg_read_all_data TO {database.connection.user}; "
         "or dump as the owner.",
         "row-level security": "Row level security hides rows from this role; use one with BYPASSRLS, or the owner.",
         "lock timeout": "Another session holds a table exclusively; look in pg_locks, or raise postgres.lock_timeout.",
         "terminating connection": "The server was told to end the connection, or is shutting down. Run it again.",
         "server closed the connection": "The server crashed or restarted; its log says why. Run it again.",
-        "no end marker": "The program or the connection ended in the middle; run it again, see docs/troubleshoot.md.",
+        "no end marker": "It ended in the middle; run it again, or see docs/troubleshoot.md#ended-early.",
     }
     return next((step for word, step in steps.items() if word in said), "Nothing was stored.")
 

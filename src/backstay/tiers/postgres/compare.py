@@ -106,8 +106,15 @@ def _objects(expected: Mapping[str, int], found: Mapping[str, int]) -> Finding:
              if found.get(kind, 0) != expected.get(kind, 0)]  # fmt: skip
     if wrong:
         return Finding(Severity.ERROR, "; ".join(wrong), "postgres.objects")
-    words = ", ".join(f"{count:,} {kind}" for kind, count in sorted(found.items()))
+    words = ", ".join(counted(count, _one_of(kind), kind) for kind, count in sorted(found.items()))
     return Finding(Severity.OK, f"objects: {words or 'none'}", "postgres.objects")
+
+
+def _one_of(kinds: str) -> str:
+    """``table`` for ``tables``, ``index`` for ``indexes``, ``policy`` for ``policies``."""
+    endings = {"indexes": "index", "policies": "policy"}
+    first, _, last = kinds.rpartition(" ")
+    return f"{first} {endings.get(last, last.removesuffix('s'))}".strip()
 
 
 def _extensions(expected: Mapping[str, str], found: Mapping[str, str]) -> Iterator[Finding]:

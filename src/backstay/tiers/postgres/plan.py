@@ -1,18 +1,15 @@
 """What a restore would do, found out by reading only: steps, what would be lost, what is kept, whether it fits."""
 
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backstay.cluster.apps import Apps
-from backstay.core.errors import RestoreError, SourceError, UsageError
+from backstay.core.errors import UsageError
 from backstay.core.model import Backup, NoProgress, Plan, State, Step
 from backstay.core.units import counted, format_count, format_size, format_span
 from backstay.tiers.base import RestoreRequest
-from backstay.tiers.postgres import compare, swap
+from backstay.tiers.postgres import compare, preflight, swap
 from backstay.tiers.postgres.database import Database
 from backstay.tiers.postgres.programs import find_psql
 
@@ -20,7 +17,9 @@ if TYPE_CHECKING:
     from psycopg import Connection as Session
 
 LOSS_TIMEOUT_SECONDS = 10  # counting what would be lost must not delay a restore
-HEADROOM = 1.15  # indexes are built with temporary files beside them
+_LIKE_LIVE = """
+SELECT pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datcollate, datctype FROM pg_database WHERE datname = %s
+"""
 SWAP, NEW, SIDE, IN_PLACE = "swap", "new", "side", "in_place"
 
 
@@ -56,8 +55,9 @@ def plan_restore(database: Database, backup: Backup, request: RestoreRequest, ap
         raise UsageError("--in-place replaces the live database; it goes with none of --to, --table, --schema")
     find_psql(database.bin)
     with database.connection.session(database.maintenance) as session:
-        _check_server(session, database, backup)
-        _check_extensions(session, backup)
+        preflight.check_server(session, database, backup)
+        preflight.check_extensions(session, backup)
+        preflight.check_roles(session, backup, options.map_roles)
         details = _details(session, database, backup, options, request.stamp)
         steps = _steps(backup, details, apps)
         notes = _notes(session, database, backup, details)
@@ -98,6 +98,7 @@ def _details(
         "live": live,
         "live_exists": swap.exists(session, live),
         "into": into,
+        "database": _recorded(session, backup, live, options.map_roles),
         "kept": swap.derived_name(live, "before", stamp) if mode == SWAP else "",
         "where": database.connection.where,
         "tables": _selected(options.tables, options.schemas, listed),
@@ -107,6 +108,26 @@ def _details(
         "apps": list(database.apps) if mode in {SWAP, IN_PLACE} else [],
         "fresh_backup": options.fresh_backup,
     }
+
+
+def _recorded(
+    session: "Session[tuple[Any, ...]]", backup: Backup, live: str, map_roles: Mapping[str, str]
+) -> dict[str, Any]:
+    """How the database is to be made: as the manifest says; for a foreign dump, like the live one."""
+    if "database" in backup.contents:
+        return mapped_database(backup.contents["database"], map_roles)
+    row = session.execute(_LIKE_LIVE, (live,)).fetchone()
+    return dict(zip(("owner", "encoding", "collate", "ctype"), row, strict=True)) if row else {}
+
+
+def mapped_database(database: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """The recorded database with its roles renamed as the user asked."""
+    mapped = dict(database)
+    if database.get("owner") in names:
+        mapped["owner"] = names[database["owner"]]
+    for key in ("settings", "grants"):
+        mapped[key] = [{**entry, "role": names.get(entry["role"], entry["role"])} for entry in database.get(key, ())]
+    return mapped
 
 
 def _selected(tables: tuple[str, ...], schemas: tuple[str, ...], listed: Mapping[str, Any]) -> list[str]:
@@ -125,33 +146,11 @@ def _selected(tables: tuple[str, ...], schemas: tuple[str, ...], listed: Mapping
     return sorted(chosen)
 
 
-def _check_server(session: "Session[tuple[Any, ...]]", database: Database, backup: Backup) -> None:
-    """A dump loads into its own major version or a newer one."""
-    recorded = str(backup.source.get("server_version", ""))
-    major = session.info.server_version // 10000
-    wanted = recorded.partition(".")[0]
-    if wanted.isdigit() and int(wanted) > major:
-        raise SourceError(
-            f"{backup.id} comes from PostgreSQL {recorded}, and {database.connection.where} runs {major}",
-            hint=f"Restore into PostgreSQL {wanted} or newer. Nothing was changed.",
-        )
-
-
-def _check_extensions(session: "Session[tuple[Any, ...]]", backup: Backup) -> None:
-    available = {row[0] for row in session.execute("SELECT name FROM pg_available_extensions")}
-    missing = [f"{n} {v}" for n, v in sorted(backup.contents.get("extensions", {}).items()) if n not in available]
-    if missing:
-        raise SourceError(
-            f"the server lacks extensions that {backup.id} needs: {', '.join(missing)}",
-            hint="Install their packages on the server (CREATE EXTENSION is done for you). Nothing was changed.",
-        )
-
-
 def _steps(backup: Backup, details: Mapping[str, Any], apps: Apps) -> tuple[Step, ...]:
     into, mode = details["into"], details["mode"]
     dump = backup.artifact("dump")
     size = format_size(dump.size_bytes) if dump else "?"
-    owner = backup.contents.get("database", {}).get("owner", "as in the dump")
+    owner = details["database"].get("owner", "the connecting role")
     rows = sum(
         entry.get("rows", 0)
         for name, entry in backup.contents.get("tables", {}).items()
@@ -159,7 +158,7 @@ def _steps(backup: Backup, details: Mapping[str, Any], apps: Apps) -> tuple[Step
     )
     what = f"{format_count(rows)} rows, {size}" if backup.contents.get("tables") else f"{size}, contents unknown"
     stop = Step("stop", apps.words(details["apps"]), "downtime starts")
-    start = Step("start and wait", ", ".join(details["apps"]) or "nothing to start", "downtime ends")
+    start = Step("start and wait", apps.words(details["apps"], start=True), "downtime ends")
     build = [
         *([Step("create roles", ", ".join(details["create_roles"]))] if details["create_roles"] else []),
         Step("create" if mode == IN_PLACE else "create beside", f"database {into}, owner {owner}"),
@@ -212,7 +211,7 @@ def _notes(
         notes.append("Roles made new have no password: set one before their programs log in.")
     if backup.state is State.FOREIGN:
         notes.append("Foreign dump: nothing is known of what it should hold; what was loaded is counted, not compared.")
-    notes.append(_disk(session, database, backup, details))
+    notes.append(preflight.disk(session, database, backup, in_place=details["mode"] == IN_PLACE))
     return tuple(notes)
 
 
@@ -223,6 +222,8 @@ def _lost(database: Database, backup: Backup, details: Mapping[str, Any]) -> str
     if not details["live_exists"]:
         return f"{words}. There is no live database {details['live']} now."
     expected = {n: e["rows"] for n, e in backup.contents.get("tables", {}).items() if "rows" in e}
+    if not expected:
+        return f"{words}; how much that is cannot be told without a manifest."
     try:
         with database.connection.session(details["live"]) as live:
             live.execute(f"SET statement_timeout = {LOSS_TIMEOUT_SECONDS * 1000}")
@@ -235,35 +236,3 @@ def _lost(database: Database, backup: Backup, details: Mapping[str, Any]) -> str
     more, fewer = sum(d for d in changed.values() if d > 0), -sum(d for d in changed.values() if d < 0)
     parts = [f"{counted(n, 'row')} {word}" for n, word in ((more, "more"), (fewer, "fewer")) if n]
     return f"{words} (the live database has {' and '.join(parts)} in {counted(len(changed), 'table')})."
-
-
-def _disk(session: "Session[tuple[Any, ...]]", database: Database, backup: Backup, details: Mapping[str, Any]) -> str:
-    """Whether the disk holds the new copy; known only for a server on this machine. Raises ``RestoreError``."""
-    size = backup.contents.get("database", {}).get("size_bytes")
-    needed = int(size * HEADROOM) if isinstance(size, int) else None
-    need = f"needs about {format_size(needed)}" if needed else "needs an unknown amount"
-    free = _free_bytes(session, database)
-    if free is None:
-        return f"Disk: {need}; free space on {database.connection.where} cannot be seen from here."
-    if needed and details["mode"] != IN_PLACE and free < needed:
-        raise RestoreError(
-            f"the disk of {database.connection.where} cannot hold both copies: {need}, {format_size(free)} free",
-            hint="Make room, restore to another server (--server), or replace the live database with --in-place, "
-            "which takes and proves a fresh backup of it first. Nothing has been changed.",
-        )
-    return f"Disk: {need}, {format_size(free)} free."
-
-
-def _free_bytes(session: "Session[tuple[Any, ...]]", database: Database) -> int | None:
-    """Free bytes below the server's data directory, when the server runs on this machine and the role may know."""
-    import psycopg
-
-    local = database.connection.host in {"127.0.0.1", "::1", "localhost"} or database.connection.host.startswith("/")
-    try:
-        row = session.execute("SHOW data_directory").fetchone()
-        folder = Path(row[0]) if row else None
-        if not local or folder is None or not os.access(folder.parent, os.X_OK):
-            return None
-        return shutil.disk_usage(folder).free
-    except (psycopg.errors.InsufficientPrivilege, OSError):
-        return None

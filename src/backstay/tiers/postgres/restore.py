@@ -93,6 +93,8 @@ class Restore:
                 self._compare(source.backup.contents, counts)
         except BaseException as error:
             self._tidy()
+            if self._mode != IN_PLACE and isinstance(error, BackstayError) and "live" not in error.hint:
+                error.hint = f"{error.hint} The live database was not touched; the copy was removed.".strip()
             if self._mode == IN_PLACE and isinstance(error, BackstayError):
                 error.hint = (
                     "The live database was dropped as planned and is not back yet. Fix the cause and run with "
@@ -105,7 +107,7 @@ class Restore:
         import psycopg
 
         known = {role["name"]: role for role in contents.get("roles", ())}
-        recorded = _mapped(contents.get("database", {}), self.plan.details["map_roles"])
+        recorded = self.plan.details["database"]
         with self._maintenance() as session:
             try:
                 self._create_roles(session, [known[name] for name in self.plan.details["create_roles"]])
@@ -148,7 +150,7 @@ class Restore:
         described = bool(contents.get("tables"))
         known = contents if described else {"tables": {name: {"rows": rows} for name, rows in counts.items()}}
         if "database" in known:
-            known = {**known, "database": _mapped(known["database"], self.plan.details["map_roles"])}
+            known = {**known, "database": self.plan.details["database"]}
         chosen = list(self.plan.details["tables"]) if self._mode == SIDE else None
         with self.database.connection.session(self._into) as session:
             promised = "the manifest" if described else "what the dump held"
@@ -183,9 +185,8 @@ class Restore:
                 raise
 
     def _start(self) -> None:
-        replicas = self.journal.done.get("stop", {}).get("replicas", {})
         with self._phase("start"):
-            self.apps.start(self.database.namespace, replicas)
+            self.apps.start(self.database.namespace, self._replicas)
 
     def _is_swapped(self) -> bool:
         """The names on the server say so: the kill may have come between the rename and the journal."""
@@ -219,6 +220,11 @@ class Restore:
             yield session
 
     @property
+    def _replicas(self) -> Mapping[str, int]:
+        """What each workload had when it was stopped; empty where the user stopped them."""
+        return dict(self.journal.done.get("stop", {}).get("replicas", {}))
+
+    @property
     def _mode(self) -> str:
         return str(self.plan.details["mode"])
 
@@ -236,19 +242,13 @@ class Restore:
 
     def _summary(self) -> str:
         rows = next((finding.message for finding in self.findings if finding.code == "postgres.rows"), "")
-        kept = f"; the database that was live is kept as {self._kept}" if self._kept else ""
         into = f"database {self._into}" if self._mode != SWAP else str(self.plan.details["live"])
-        return f"{self.plan.target} restored into {into}{f': {rows}' if rows else ''}{kept}"
-
-
-def _mapped(database: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """The recorded database with its roles renamed as the user asked."""
-    mapped = dict(database)
-    if database.get("owner") in names:
-        mapped["owner"] = names[database["owner"]]
-    for key in ("settings", "grants"):
-        mapped[key] = [{**entry, "role": names.get(entry["role"], entry["role"])} for entry in database.get(key, ())]
-    return mapped
+        fresh, apps = self.plan.details["fresh_backup"], self.plan.details["apps"]
+        parts = [f"{self.plan.target} restored into {into}{f': {rows}' if rows else ''}"]
+        parts += [f"the database that was live is kept as {self._kept}"] if self._kept else []
+        parts += [f"what was live before is in {fresh}"] if fresh else []
+        parts += [f"now start {', '.join(apps)} again"] if apps and not self._replicas else []
+        return "; ".join(parts)
 
 
 def _first_line(error: Exception) -> str:
