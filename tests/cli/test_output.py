@@ -122,6 +122,19 @@ def test_what_came_from_elsewhere_cannot_steer_a_terminal(keep):
     assert clean("\x1b[31mred\x1b[0m", keep_paint=keep) == ("\x1b[31mred\x1b[0m" if keep else "�[31mred�[0m")
 
 
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize(
+    "hidden", ["\x1b[8m", "\x1b[30;40m", "\x1b[38;5;0m", "\x1b[m", "\u202e", "\u2066", "\u200f", "\u2028"]
+)
+def test_nothing_can_hide_or_reorder_what_is_shown(hidden, keep):
+    assert clean(f"a{hidden}b", keep_paint=keep) == f"a\N{REPLACEMENT CHARACTER}{hidden[1:]}b"
+
+
+def test_names_in_any_script_stay_as_they_are():
+    name = "Käse · чат · שלום · مرحبا · 東京 · 👩\u200d👧"
+    assert clean(name) == name
+
+
 def test_json_is_never_altered_by_the_cleaning():
     output, stdout, _ = printed(as_json=True)
     output.line("result", name="a\x1b[31m\x7f\x9bé")

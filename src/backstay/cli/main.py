@@ -13,7 +13,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from backstay import __version__
 from backstay.cli.help import DEFAULTS, GLOBAL_OPTIONS, Page
-from backstay.cli.output import Output, flush, process_output, tolerate_encoding
+from backstay.cli.output import Output, clean, flush, process_output, tolerate_encoding
 from backstay.cli.session import Options, Session
 from backstay.cli.signals import interrupted, stopping
 from backstay.core.errors import BackstayError
@@ -135,7 +135,7 @@ def _known(error: BaseException, output: Output) -> BackstayError:
     if output.verbose:
         import traceback
 
-        sys.stderr.write("".join(traceback.format_exception(error)))
+        sys.stderr.write(clean("".join(traceback.format_exception(error))))
     return BackstayError(
         f"{type(error).__name__}: {error} (this is a bug)",
         hint=f"Please report it with what the same command prints with -v added, and this version: {__version__}.",

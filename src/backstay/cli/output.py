@@ -20,8 +20,8 @@ from typing import Any, Protocol, TextIO, TypeVar, cast
 from backstay.core.errors import BackstayError
 
 WIDTH = 100  # columns of prose, and of everything when there is no terminal
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_PAINT = re.compile(r"(\x1b\[[0-9;]*m)")
+# What steers a terminal: C0 and C1 controls but tab and line feed, and what reorders or breaks lines (UAX 9, "Bidi_C").
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 class Style(StrEnum):
@@ -33,6 +33,9 @@ class Style(StrEnum):
     HINT = "36"
     STRONG = "1"
     FAINT = "2"
+
+
+_PAINT = re.compile(rf"(\x1b\[(?:0|{'|'.join(Style)})m)")  # ours alone: another could hide what follows it
 
 
 class Display(Protocol):
@@ -197,7 +200,7 @@ def colour_wanted(stream: TextIO, env: Mapping[str, str]) -> bool:
 
 
 def clean(text: str, *, keep_paint: bool = False) -> str:
-    """``text`` without control characters other than tab and line feed, and colour where it is kept."""
+    """``text`` without what steers a terminal; of colours only those of ``Style`` stay, where they are kept."""
     if not keep_paint:
         return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
     parts = _PAINT.split(text)
