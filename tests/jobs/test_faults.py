@@ -6,10 +6,12 @@ import shutil
 import subprocess
 import tempfile
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from backstay.catalog import journal as journals
 from backstay.core.errors import BackstayError, Denied, LeaseHeld, RestoreError, Unavailable
 from backstay.core.model import Level, NoProgress
 from backstay.demo.compare import differences, fingerprint
@@ -120,6 +122,32 @@ def test_two_backups_at_once(postgres18, fresh_database, tmp_path):
         go_on.set()
         first.join()
     assert len(world.listed(made.name)) == 1
+
+
+class StoppedClock:
+    """Time moves only when somebody waits."""
+
+    def __init__(self):
+        self.at = datetime.now(UTC)
+
+    def __call__(self):
+        return self.at
+
+    def sleep(self, seconds):
+        self.at += timedelta(seconds=seconds)
+
+
+def test_runs_within_one_second(postgres18, sample_database, tmp_path):
+    """Names are by the second; a run that comes too early takes the next one, and nothing is overwritten."""
+    name = sample_database(postgres18, "wiki")
+    clock = StoppedClock()
+    world = directory_world(tmp_path, database_on(postgres18, name), now=clock, sleep=clock.sleep)
+    first, second = world.backup(name), world.backup(name)
+    assert first.stamp < second.stamp
+    assert [one.id for one in world.listed(name)] == [first.id, second.id]
+    world.restore(first, to=f"{name}__a")
+    world.restore(first, to=f"{name}__b")
+    assert len(list(journals.journals(world.store, world.target(name)))) == 2
 
 
 @pytest.fixture

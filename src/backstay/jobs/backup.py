@@ -11,7 +11,7 @@ from backstay.catalog.catalog import Catalog
 from backstay.catalog.intent import Intent
 from backstay.catalog.lease import Lease
 from backstay.catalog.sweep import Sweep
-from backstay.core.errors import BackstayError, Interrupted, LeaseHeld
+from backstay.core.errors import BackstayError, CatalogError, Interrupted, LeaseHeld
 from backstay.core.model import Artifact, Backup, Plan, Progress, State, Step, Target
 from backstay.core.units import format_stamp
 from backstay.jobs.context import Context, TargetSettings
@@ -93,13 +93,22 @@ class _Attempt:
 
     def run(self, progress: Progress) -> Backup:
         target = self.settings.target
-        self.intent = self.catalog.begin(target, format_stamp(self.started_at))
+        self.intent = self._begin(target)
         sink = StoreSink(self.catalog.store, self.settings, self.intent, self.started_at)
         captured = self.context.tier(target).backup(target, sink, progress)
         self.lease.check()
         backup = self._manifest(captured)
         self.catalog.commit(backup, self.intent)
         return backup
+
+    def _begin(self, target: Target) -> Intent:
+        """Announce the run; under the lease, a stamp is taken only by a run of this very second, now over."""
+        try:
+            return self.catalog.begin(target, format_stamp(self.started_at))
+        except CatalogError:
+            self.context.sleep(1.0)
+            self.started_at = self.context.now()
+            return self.catalog.begin(target, format_stamp(self.started_at))
 
     def give_up(self, error: BaseException) -> None:
         """Take back what was written and note why; what cannot be taken back now, the next run does."""

@@ -6,13 +6,15 @@ for a file at hand, its folder and a local state folder.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from backstay.catalog import journal as journals
+from backstay.catalog import keys
 from backstay.catalog.journal import JournalState, RestoreJournal
 from backstay.catalog.lease import Lease
 from backstay.core.errors import RestoreError, VerificationFailed
 from backstay.core.model import Backup, Level, Outcome, Plan, Progress, Proof, State, Target
-from backstay.core.units import format_stamp
+from backstay.core.units import format_stamp, parse_stamp
 from backstay.jobs import backup as backups
 from backstay.jobs import verify
 from backstay.jobs.context import Context
@@ -50,7 +52,7 @@ def run(context: Context, plan: Plan, backup: Backup, place: Place, progress: Pr
         _refuse_unfinished(place, plan.target)
         plan = _secure_live(context, plan, lease, progress)
         journal = journals.create(
-            place.state, plan, str(plan.details["stamp"]), backup.id, run=lease.record.holder.owner, now=context.now
+            place.state, plan, _free_stamp(place.state, plan), backup.id, run=lease.record.holder.owner, now=context.now
         )
         return _finish(context, plan, backup, place, journal, progress)
 
@@ -91,6 +93,15 @@ def _finish(context: Context, plan: Plan, backup: Backup, place: Place, journal:
         proof = Proof(backup.id, Level.RESTORED, True, at, seconds, outcome.findings, outcome.phases, "restore")
         verify.keep_proof(context, catalog, backup, proof)
     return outcome
+
+
+def _free_stamp(state: Store, plan: Plan) -> str:
+    """The plan's own stamp, or the next second that no other restore of the target has."""
+    taken = {stamp for _, _, stamp in keys.list_records(state, keys.RESTORES, plan.target)}
+    at = parse_stamp(str(plan.details["stamp"]))
+    while format_stamp(at) in taken:
+        at += timedelta(seconds=1)
+    return format_stamp(at)
 
 
 def _secure_live(context: Context, plan: Plan, lease: Lease, progress: Progress) -> Plan:
