@@ -66,7 +66,7 @@ class Node:
     depth: int = 0
 
 
-class Unreadable(Exception):  # noqa: N818
+class Unreadable(Exception):
     """Reading cannot go on; ``problem`` says why. Does not leave this package."""
 
     def __init__(self, problem: Problem) -> None:

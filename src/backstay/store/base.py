@@ -67,9 +67,7 @@ class Store(Protocol):
         a retry.
         """
 
-    def get(
-        self, key: str, *, start: int = 0, length: int | None = None
-    ) -> AbstractContextManager[Iterator[bytes]]:
+    def get(self, key: str, *, start: int = 0, length: int | None = None) -> AbstractContextManager[Iterator[bytes]]:
         """The bytes from ``start``, to the end or ``length`` of them. Raises ``NotFound`` on entering."""
 
     def head(self, key: str) -> ObjectInfo:
@@ -103,7 +101,5 @@ def check_key(key: str) -> str:
         or len(key.encode("utf-8", "surrogateescape")) > MAX_KEY_BYTES
     )
     if bad:
-        raise UsageError(
-            f"{key!r} cannot be the key of an object", hint="Nothing was read or written under it."
-        )
+        raise UsageError(f"{key!r} cannot be the key of an object", hint="Nothing was read or written under it.")
     return key
