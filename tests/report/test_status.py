@@ -573,6 +573,7 @@ def test_a_restore_that_was_cut_short_comes_first():
     assert found.restores[0].running is False
     assert [one.command for one in found.attention] == ["backstay restore postgres/cardboard --resume"]
     assert "was cut short" in found.attention[0].text
+    assert found.breach
 
 
 @pytest.mark.parametrize(
@@ -597,6 +598,7 @@ def test_a_restore_that_runs_needs_nobody():
         found = report(stocked)
     assert [one.running for one in found.restores] == [True]
     assert found.attention == ()
+    assert not found.breach
 
 
 # JSON

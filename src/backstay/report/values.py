@@ -169,6 +169,8 @@ class StatusReport:
 
     @property
     def breach(self) -> bool:
-        """Whether ``status --check`` fails: a target in breach, a store that cannot be asked, a damaged record."""
+        """Whether ``status --check`` fails: a target in breach, a store that cannot be asked, a damaged record,
+        a restore that was cut short."""
         damaged = any(finding.severity is Severity.ERROR for finding in self.findings)
-        return bool(self.stores) or damaged or any(one.breach for one in self.targets)
+        cut_short = any(not one.running for one in self.restores)  # workloads may be standing still
+        return bool(self.stores) or damaged or cut_short or any(one.breach for one in self.targets)

@@ -54,7 +54,8 @@ def prune(
         if all(one.does_nothing for one in plan.targets):
             return _nothing_done(session, plan)
         removed = sum(len(one.with_fate(Fate.REMOVE)) for one in plan.targets)
-        question = f"Remove {counted(removed, 'backup')}, {format_size(plan.freed_bytes)}?"
+        what = counted(removed, "backup") if removed else "what killed runs left and old notes"
+        question = f"Remove {what}, {format_size(plan.freed_bytes)}?"
         confirm_yes(session, question, given=yes, about=text)
         with session.progress("prune") as progress:
             outcomes = job.run(app.context, plan, progress)
