@@ -26,7 +26,7 @@ DATABASE = "shop"
 CONFIGURATION = """\
 cluster: bench
 stores:
-  main: {{url: "s3://{bucket}", endpoint: "{endpoint}"}}
+  main: {{url: "s3://{bucket}", endpoint: "{endpoint}", credentials: "file:{credentials}"}}
 postgres:
   host: {host}
   port: {port}
@@ -101,15 +101,13 @@ class Arena:
         """For the scripts: programs on PATH, secrets in variables, no settings of this user."""
         server = self._world.postgres
         path = ":".join([str(self._rival / "bin"), str(server.bin_dir), self._world.environment().get("PATH", "")])
-        alone = {"AWS_CONFIG_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true"}
-        return {**self.environment, **alone, "PATH": path, "PGPASSWORD": server.password}
+        alone = {"AWS_CONFIG_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true", "AWS_DEFAULT_REGION": "us-east-1"}
+        return {**self.environment, **self._keys, **alone, "PATH": path, "PGPASSWORD": server.password}
 
     @property
     def environment(self) -> dict[str, str]:
-        """For Backstay: its configuration, its folders, and the credentials of the S3 server."""
-        s3 = self._world.s3
-        keys = {"AWS_ACCESS_KEY_ID": s3.access_key, "AWS_SECRET_ACCESS_KEY": s3.secret_key}
-        return {**self._world.environment(), **keys, "AWS_DEFAULT_REGION": "us-east-1"}
+        """For Backstay: where its configuration is, and its folders; compiled modules are kept, as anywhere."""
+        return {name: value for name, value in self._world.environment().items() if name != "PYTHONDONTWRITEBYTECODE"}
 
     def ask(self, *arguments: str) -> Any:
         """What a command of Backstay's says in JSON. Raises ``CalledProcessError``."""
@@ -141,6 +139,7 @@ class Arena:
         text = CONFIGURATION.format(
             bucket=bucket,
             endpoint=self._world.s3.endpoint_url,
+            credentials=self._credentials,
             host=server.host,
             port=server.port,
             user=server.superuser,
@@ -168,6 +167,8 @@ class Arena:
             for name in (SCRIPT_BUCKET, BACKSTAY_BUCKET):
                 with self.bucket(name):
                     pass
+            self._credentials.touch(mode=0o600)
+            self._credentials.write_text("".join(f"{name}={value}\n" for name, value in self._keys.items()))
             self.configure(self._world.config, BACKSTAY_BUCKET, [DATABASE])
         except BaseException:
             self._remove()
@@ -178,6 +179,15 @@ class Arena:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._remove()
+
+    @property
+    def _credentials(self) -> Path:
+        return self.folder / "s3-credentials"
+
+    @property
+    def _keys(self) -> dict[str, str]:
+        s3 = self._world.s3
+        return {"AWS_ACCESS_KEY_ID": s3.access_key, "AWS_SECRET_ACCESS_KEY": s3.secret_key}
 
     def _remove(self) -> None:
         self._world.stop()

@@ -20,7 +20,8 @@ def run(arena: Arena) -> Result:
     found: dict[str, list[float]] = {name: [] for name in commands}
     for number in range(TIMES + 1):
         for name, arguments in commands.items():
-            taken = timed(partial(subprocess.run, [sys.executable, *arguments], check=True, capture_output=True))
+            command = [sys.executable, *arguments]
+            taken = timed(partial(subprocess.run, command, env=arena.environment, check=True, capture_output=True))
             if number:  # the first reads the files from disk
                 found[name].append(taken * 1000)
     arena.say(f"  startup: {TIMES} starts of each")
