@@ -8,13 +8,13 @@ from typing import Any
 
 from backstay.core.units import format_size
 from bench.arena import SCRIPT_BUCKET, Arena
-from bench.figures import Rounds, as_json, disturbance, mib, ratio, rounds
+from bench.figures import PROCESSORS, Rounds, as_json, disturbance, mib, processors, ratio, rounds
 from bench.measure import Run, spread
 from bench.result import Result
 
 SCRIPT, BACKSTAY, FLOOR = "pg_dump | gzip | aws s3 cp", "backstay backup", "pg_dump > /dev/null"
 KEY = "shop.sql.gz"
-COLUMNS = ("", "seconds", "MB/s", "stored", "peak RSS", "client CPU s", "PostgreSQL", "SeaweedFS")
+COLUMNS = ("", "seconds", "MB/s", "stored", "peak RSS", *PROCESSORS)
 
 
 def run(arena: Arena) -> Result:
@@ -88,16 +88,14 @@ def _row(name: str, runs: list[Run], plain: int, stored: int) -> tuple[str, ...]
         f"{plain / 1e6 / median(seconds):.0f}",
         format_size(stored) if stored else "-",
         mib(max(one.peak_bytes for one in runs)),
-        spread([one.client_seconds for one in runs]),
-        f"{median(one.servers['PostgreSQL'] for one in runs):.1f}",
-        f"{median(one.servers['SeaweedFS'] for one in runs):.1f}",
+        *processors(runs),
     )
 
 
 def _notes(found: Rounds, stored: dict[str, int]) -> list[str]:
     return [
-        f"Time: the script takes {ratio(found[SCRIPT], found[BACKSTAY])} that of Backstay.",
-        f"Time: Backstay takes {ratio(found[BACKSTAY], found[FLOOR])} that of pg_dump alone.",
-        f"Stored: Backstay has {stored[BACKSTAY] / stored[SCRIPT]:.2f}x the bytes of the script.",
+        f"The script takes {ratio(found[SCRIPT], found[BACKSTAY])} the time of Backstay.",
+        f"Backstay takes {ratio(found[BACKSTAY], found[FLOOR])} the time of pg_dump alone.",
+        f"Backstay stores {stored[BACKSTAY] / stored[SCRIPT]:.2f} times the bytes of the script.",
         *disturbance(found),
     ]

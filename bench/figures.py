@@ -9,7 +9,9 @@ from bench.arena import Arena
 from bench.measure import Run
 
 Rounds = Mapping[str, list[Run]]
-DISTURBED = 0.1  # of a core, taken by others, on average over a run
+SERVERS = ("PostgreSQL", "SeaweedFS")
+PROCESSORS = ("client CPU s", *SERVERS, "cores busy")
+DISTURBED = 0.2  # of a core, on average over a run: others, the kernel, and this program that watches
 
 
 def rounds(arena: Arena, what: str, ways: Mapping[str, Callable[[], Run]]) -> dict[str, list[Run]]:
@@ -25,7 +27,17 @@ def rounds(arena: Arena, what: str, ways: Mapping[str, Callable[[], Run]]) -> di
 
 def ratio(slower: list[Run], faster: list[Run]) -> str:
     """How many times the median time of the one is that of the other."""
-    return f"{seconds(slower) / seconds(faster):.2f}x"
+    return f"{seconds(slower) / seconds(faster):.2f} times"
+
+
+def processors(runs: list[Run]) -> tuple[str, ...]:
+    """Processor seconds of the programs and of each server, and the cores that all kept busy: see PROCESSORS."""
+    everything = [one.client_seconds + sum(one.servers.values()) for one in runs]
+    return (
+        f"{median(one.client_seconds for one in runs):.1f}",
+        *(f"{median(one.servers[name] for one in runs):.1f}" for name in SERVERS),
+        f"{median(used / one.seconds for used, one in zip(everything, runs, strict=True)):.1f}",
+    )
 
 
 def seconds(runs: list[Run]) -> float:

@@ -9,12 +9,12 @@ from backstay.core.units import format_size
 from backstay.demo.compare import Fingerprint, differences
 from bench import backup
 from bench.arena import SCRIPT_BUCKET, Arena
-from bench.figures import Rounds, as_json, disturbance, mib, ratio, rounds, seconds, timed
+from bench.figures import PROCESSORS, Rounds, as_json, disturbance, mib, processors, ratio, rounds, seconds, timed
 from bench.measure import Run, spread
 from bench.result import Result
 
 SCRIPT, BACKSTAY = "aws s3 cp | gunzip | psql", "backstay restore --to"
-COLUMNS = ("", "seconds", "MB/s", "peak RSS", "client CPU s", "PostgreSQL", "SeaweedFS")
+COLUMNS = ("", "seconds", "MB/s", "peak RSS", *PROCESSORS)
 
 
 class _Restores:
@@ -78,9 +78,7 @@ def _row(name: str, runs: list[Run], plain: int) -> tuple[str, ...]:
         spread([one.seconds for one in runs]),
         f"{plain / 1e6 / seconds(runs):.0f}",
         mib(max(one.peak_bytes for one in runs)),
-        spread([one.client_seconds for one in runs]),
-        f"{median(one.servers['PostgreSQL'] for one in runs):.1f}",
-        f"{median(one.servers['SeaweedFS'] for one in runs):.1f}",
+        *processors(runs),
     )
 
 
@@ -90,8 +88,8 @@ def _notes(found: Rounds, restores: _Restores) -> list[str]:
     names = dict.fromkeys(name for phases in restores.phases for name in phases)
     phases = ", ".join(f"{name} {median(one[name] for one in restores.phases):.1f} s" for name in names)
     return [
-        f"Time: the script takes {ratio(found[SCRIPT], found[BACKSTAY])} that of Backstay, which compares as well.",
-        f"Time: with the ANALYZE that Backstay includes, the script takes {with_analyze:.2f}x.",
+        f"The script takes {ratio(found[SCRIPT], found[BACKSTAY])} the time of Backstay, which compares as well.",
+        f"With the ANALYZE that Backstay includes, the script takes {with_analyze:.2f} times the time.",
         f"Backstay's phases: {phases}.",
         "Every row and definition of both restored databases equals the original's.",
         *disturbance(found),

@@ -31,6 +31,6 @@ def run(arena: Arena) -> Result:
         f"Start-up, {TIMES} times each",
         ("", "milliseconds"),
         [(name, spread(times, ".0f")) for name, times in found.items()],
-        [f"`backstay --help` takes {middle[HELP] / middle[LIBRARY]:.2f}x the time of Python with the library alone."],
+        [f"`backstay --help` takes {middle[HELP] / middle[LIBRARY]:.2f} times the time of the library's import alone."],
         {name: {"milliseconds": times} for name, times in found.items()},
     )
