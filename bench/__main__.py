@@ -13,13 +13,14 @@ from types import FrameType
 from backstay import __version__
 from backstay.core.errors import BackstayError
 from backstay.core.units import format_duration
-from bench import backup, catalog, restore, startup
+from bench import backup, catalog, restore, small, startup
 from bench.arena import Arena
 from bench.result import Result
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCHMARKS: Mapping[str, Callable[[Arena], Result]] = {
     "startup": startup.run,
+    "small": small.run,
     "backup": backup.run,
     "restore": restore.run,
     "catalog": catalog.run,

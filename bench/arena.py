@@ -22,7 +22,7 @@ from backstay.store.s3 import S3Options, S3Store, create_bucket
 from bench import measure, shop
 
 SCRIPT_BUCKET, BACKSTAY_BUCKET = "bench-script", "bench-backstay"
-DATABASE = "shop"
+DATABASE, SMALL = "shop", "small"
 CONFIGURATION = """\
 cluster: bench
 stores:
@@ -59,6 +59,14 @@ class Arena:
         shop.build(self._world.postgres, DATABASE)
         return DATABASE
 
+    @cached_property
+    def small_database(self) -> str:
+        """The name of a database with one table of 1,000 rows, made when it is first asked for."""
+        self.create_database(SMALL)
+        with self._world.postgres.connect(SMALL) as connection:
+            connection.execute("CREATE TABLE few AS SELECT n, md5(n::text) AS text FROM generate_series(1, 1000) n")
+        return SMALL
+
     def create_database(self, name: str) -> None:
         """An empty one, as a script would make it."""
         with self._world.postgres.connect() as connection:
@@ -73,6 +81,12 @@ class Arena:
         """What a restore needs at its end, so that queries are planned as before."""
         with self._world.postgres.connect(name) as connection:
             connection.execute("ANALYZE")
+
+    def logged_bytes(self) -> int:
+        """How much write-ahead log the server has ever written."""
+        with self._world.postgres.connect() as connection:
+            row = connection.execute("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn").fetchone()
+        return int(row[0]) if row else 0
 
     def run(self, *commands: Sequence[str], env: Mapping[str, str]) -> measure.Run:
         """Measure one pipeline, after a checkpoint and once the machine is quiet. Raises ``ToolError``."""
@@ -169,7 +183,7 @@ class Arena:
                     pass
             self._credentials.touch(mode=0o600)
             self._credentials.write_text("".join(f"{name}={value}\n" for name, value in self._keys.items()))
-            self.configure(self._world.config, BACKSTAY_BUCKET, [DATABASE])
+            self.configure(self._world.config, BACKSTAY_BUCKET, [DATABASE, SMALL])
         except BaseException:
             self._remove()
             raise

@@ -1,5 +1,6 @@
 """What the benchmarks of pipelines share: rounds in alternating order, ratios of medians, figures as JSON."""
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from statistics import median
@@ -67,6 +68,13 @@ def as_json(one: Run) -> dict[str, Any]:
         "server_cpu_seconds": {name: round(value, 2) for name, value in one.servers.items()},
         "elsewhere_cpu_seconds": round(one.elsewhere, 2),
     }
+
+
+def json_result(one: Run) -> dict[str, Any]:
+    """What a command of Backstay's said at its end, of those that print JSON lines."""
+    lines = [json.loads(line) for line in one.output.splitlines()]
+    found: dict[str, Any] = next(line for line in lines if line["message_type"] == "result")
+    return found
 
 
 def timed(action: Callable[[], object]) -> float:

@@ -1,20 +1,30 @@
 """Restore: ``backstay restore --to``, which compares what it loaded, against ``aws s3 cp - | gunzip | psql``."""
 
-import json
 from statistics import median
-from typing import Any
 
 from backstay.core.errors import VerificationFailed
 from backstay.core.units import format_size
 from backstay.demo.compare import Fingerprint, differences
 from bench import backup
 from bench.arena import SCRIPT_BUCKET, Arena
-from bench.figures import PROCESSORS, Rounds, as_json, disturbance, mib, processors, ratio, rounds, seconds, timed
+from bench.figures import (
+    PROCESSORS,
+    Rounds,
+    as_json,
+    disturbance,
+    json_result,
+    mib,
+    processors,
+    ratio,
+    rounds,
+    seconds,
+    timed,
+)
 from bench.measure import Run, spread
 from bench.result import Result
 
 SCRIPT, BACKSTAY = "aws s3 cp | gunzip | psql", "backstay restore --to"
-COLUMNS = ("", "seconds", "MB/s", "peak RSS", *PROCESSORS)
+COLUMNS = ("", "seconds", "MB/s", "WAL", "peak RSS", *PROCESSORS)
 
 
 class _Restores:
@@ -26,18 +36,21 @@ class _Restores:
         self._looked_at: set[str] = set()
         self.analyze: list[float] = []
         self.phases: list[dict[str, float]] = []
+        self.logged: dict[str, list[int]] = {SCRIPT: [], BACKSTAY: []}
 
     def script(self) -> Run:
         """As the script has it, into an empty database; ANALYZE is timed apart."""
         name = "restored_by_script"
         self._arena.create_database(name)
+        before = self._arena.logged_bytes()
         run = self._arena.run(
-            self._arena.aws("s3", "cp", f"s3://{SCRIPT_BUCKET}/{backup.KEY}", "-"),
+            self._arena.aws("s3", "cp", f"s3://{SCRIPT_BUCKET}/{backup.script_key(self._arena.database)}", "-"),
             ["gunzip"],
             self._arena.postgres("psql", "-X", "-q", "-d", name),
             env=self._arena.script_environment,
         )
         self.analyze.append(timed(lambda: self._arena.analyze(name)))
+        self.logged[SCRIPT].append(self._arena.logged_bytes() - before)
         self._finish(name)
         return run
 
@@ -45,8 +58,10 @@ class _Restores:
         """The command as users type it; it makes the database, loads it, analyses it and compares it."""
         name = "restored_by_backstay"
         command = self._arena.backstay("restore", self._arena.database, "--to", name, "--json", "--no-progress")
+        before = self._arena.logged_bytes()
         run = self._arena.run(command, env=self._arena.environment)
-        self.phases.append(_result(run)["phases_seconds"])
+        self.logged[BACKSTAY].append(self._arena.logged_bytes() - before)
+        self.phases.append(json_result(run)["phases_seconds"])
         self._finish(name)
         return run
 
@@ -65,18 +80,19 @@ def run(arena: Arena) -> Result:
     found = rounds(arena, "restore", {SCRIPT: restores.script, BACKSTAY: restores.backstay})
     result = Result("restore", f"Restore of {format_size(plain)} of SQL text into a new database", COLUMNS)
     for name, runs in found.items():
-        result.rows.append(_row(name, runs, plain))
-        result.figures[name] = {"runs": [as_json(one) for one in runs]}
+        result.rows.append(_row(name, runs, plain, restores.logged[name]))
+        result.figures[name] = {"logged_bytes": restores.logged[name], "runs": [as_json(one) for one in runs]}
     result.figures |= {"plain_bytes": plain, "script_analyze_seconds": restores.analyze, "phases": restores.phases}
     result.notes = _notes(found, restores)
     return result
 
 
-def _row(name: str, runs: list[Run], plain: int) -> tuple[str, ...]:
+def _row(name: str, runs: list[Run], plain: int, logged: list[int]) -> tuple[str, ...]:
     return (
         name,
         spread([one.seconds for one in runs]),
         f"{plain / 1e6 / seconds(runs):.0f}",
+        format_size(int(median(logged))),
         mib(max(one.peak_bytes for one in runs)),
         *processors(runs),
     )
@@ -100,9 +116,3 @@ def _must_equal(original: Fingerprint, restored: Fingerprint, name: str) -> None
     different = differences(original, restored)
     if different:
         raise VerificationFailed(f"{name} is not what was backed up: {different[0]}", hint="; ".join(different[1:9]))
-
-
-def _result(one: Run) -> dict[str, Any]:
-    lines = [json.loads(line) for line in one.output.splitlines()]
-    found: dict[str, Any] = next(line for line in lines if line["message_type"] == "result")
-    return found
