@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg import Connection, sql
 
-from backstay.demo.postgres_server import PostgresServer
+from backstay.tiers.postgres.localserver.server import PostgresServer
 
 SQL = Path(__file__).parent / "sql"
 EVENTS = 2_600_000

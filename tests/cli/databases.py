@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from backstay.demo.postgres_server import PostgresServer
+from backstay.tiers.postgres.localserver.server import PostgresServer
 from tests.cli.conftest import Cli
 
 WAIT_SECONDS = 30

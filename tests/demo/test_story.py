@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from backstay.cluster.processes import command_line
 from backstay.core.errors import ToolError, VerificationFailed
 from backstay.demo.compare import Fingerprint, TableContent
-from backstay.demo.processes import command_line
 from backstay.demo.run import end
 from backstay.demo.story import Story
 from backstay.demo.world import World

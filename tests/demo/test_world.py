@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from backstay.cluster.processes import alive
 from backstay.core.errors import UsageError
-from backstay.demo.processes import alive
 from backstay.demo.run import run
 from backstay.demo.world import MARK, World
 

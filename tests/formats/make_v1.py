@@ -14,9 +14,9 @@ import pyrage
 
 from backstay.demo import data
 from backstay.demo.compare import Fingerprint, fingerprint
-from backstay.demo.postgres_programs import find_bin
-from backstay.demo.postgres_server import THROWAWAY, PostgresServer
 from backstay.store.pipeline import Encoding
+from backstay.tiers.postgres.localserver.programs import find_bin
+from backstay.tiers.postgres.localserver.server import THROWAWAY, PostgresServer
 from tests.fixtures.world import database_on, directory_world
 
 

@@ -15,9 +15,9 @@ from backstay.catalog import journal as journals
 from backstay.core.errors import BackstayError, Denied, LeaseHeld, RestoreError, Unavailable
 from backstay.core.model import Level, NoProgress
 from backstay.demo.compare import differences, fingerprint
-from backstay.demo.postgres_programs import find_bin
-from backstay.demo.postgres_server import THROWAWAY, PostgresServer
 from backstay.jobs import backup, restore
+from backstay.tiers.postgres.localserver.programs import find_bin
+from backstay.tiers.postgres.localserver.server import THROWAWAY, PostgresServer
 from tests.fixtures.faults import FaultyStore
 from tests.fixtures.world import Later, database_on, directory_world
 

@@ -15,8 +15,8 @@ from backstay.catalog import history
 from backstay.core.errors import DumpIncomplete, SourceError, ToolMissing, ToolTooOld
 from backstay.core.model import Level, State
 from backstay.demo.compare import differences, fingerprint
-from backstay.demo.postgres_programs import find_bin
-from backstay.demo.postgres_server import THROWAWAY, PostgresServer
+from backstay.tiers.postgres.localserver.programs import find_bin
+from backstay.tiers.postgres.localserver.server import THROWAWAY, PostgresServer
 from tests.fixtures.world import database_on, directory_world
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import boto3
 import pytest
 
+from backstay.cluster.processes import free_ports
 from backstay.core.errors import (
     AlreadyExists,
     ConfigError,
@@ -18,7 +19,6 @@ from backstay.core.errors import (
     StoreMissing,
     Unavailable,
 )
-from backstay.demo.seaweed import free_ports
 from backstay.store.s3 import S3Options, S3Store, create_bucket
 from tests.fixtures.stores import MOTO_KEYS
 from tests.store.helpers import MIB, keys, leftovers, noise, pieces, read

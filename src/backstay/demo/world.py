@@ -14,12 +14,12 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from backstay.cluster.processes import alive, command_line, mentions
 from backstay.core.errors import UsageError
 from backstay.demo.data import SAMPLES
-from backstay.demo.postgres_programs import need_bin
-from backstay.demo.postgres_server import PostgresServer
-from backstay.demo.processes import alive, command_line, mentions
 from backstay.demo.seaweed import SOCKETS, SeaweedServer
+from backstay.tiers.postgres.localserver.programs import need_bin
+from backstay.tiers.postgres.localserver.server import PostgresServer
 
 MARK = "demo.json"
 MAJOR = 18

@@ -16,12 +16,11 @@ from typing import Any, Self
 
 import psycopg
 
+from backstay.cluster.processes import alive, free_ports, mentions
 from backstay.core.errors import ToolError
 from backstay.core.model import EMPTY
-from backstay.demo.account import Account, choose_account
-from backstay.demo.postgres_programs import find_bin, version_of
-from backstay.demo.processes import alive, mentions
-from backstay.demo.seaweed import free_ports
+from backstay.tiers.postgres.localserver.account import Account, choose_account
+from backstay.tiers.postgres.localserver.programs import find_bin, version_of
 
 __all__ = ["THROWAWAY", "PostgresServer", "find_bin"]
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from backstay.cluster.processes import alive, mentions
 from backstay.core.errors import ToolError, ToolMissing
-from backstay.demo import account
-from backstay.demo.postgres_programs import find_bin, need_bin
-from backstay.demo.postgres_server import THROWAWAY, PostgresServer
-from backstay.demo.processes import alive, mentions
+from backstay.tiers.postgres.localserver import account
+from backstay.tiers.postgres.localserver.programs import find_bin, need_bin
+from backstay.tiers.postgres.localserver.server import THROWAWAY, PostgresServer
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
-"""Processes known only by their id, kept in a file that may be older than the process that has the id now."""
+"""Ports, and processes known only by their id: kept in a file that may be older than the process that has it now."""
 
 import os
+import socket
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 
 
@@ -38,3 +40,12 @@ def command_line(pid: int) -> str:
 def mentions(pid: int, text: str) -> bool:
     """Whether the command line of process ``pid`` holds ``text``: whether it is the one that was meant."""
     return text in command_line(pid)
+
+
+def free_ports(count: int) -> list[int]:
+    """So many TCP ports of 127.0.0.1 that nothing listens on now, all different."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]

@@ -1,0 +1,1 @@
+"""A PostgreSQL server of one's own on this machine: scratch for drills, and what the demo and the tests run on."""
