@@ -29,7 +29,7 @@ from backstay.store.base import Store
 from backstay.store.deferred import Deferred
 from backstay.store.pipeline import Encoding
 from backstay.tiers.postgres.connection import Connection
-from backstay.tiers.postgres.database import Database
+from backstay.tiers.postgres.database import Check, Database
 from backstay.tiers.postgres.tier import PostgresTier
 
 if TYPE_CHECKING:
@@ -268,6 +268,10 @@ def _database(
         bin=database.bin,
         lock_timeout=database.lock_timeout.total_seconds(),
         passwords_in_globals=database.globals_passwords,
+        format=database.format,
+        workers=database.workers,
+        content=database.proof == "content",
+        checks=tuple(Check(check.name, check.sql, check.at_least, check.at_most) for check in database.checks),
     )
 
 

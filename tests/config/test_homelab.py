@@ -50,7 +50,7 @@ def test_what_holds_for_all_databases(config):
         assert (database.port, database.user, database.password) == (5432, "postgres", None)
         assert database.keep == KeepPolicy(days=7)
         assert (database.rpo, database.rto) == (timedelta(hours=24), timedelta(minutes=30))
-        assert (database.format, database.compression, database.level) == ("sql", "gzip", 1)
+        assert (database.format, database.compression, database.level) == ("directory", "gzip", 1)
         assert database.lock_timeout == timedelta(seconds=60)
         assert database.timezone == "UTC"
 

@@ -76,7 +76,7 @@ class Process:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop()
+        self.stop()
         if self._timer:
             self._timer.cancel()
         for pipe in (self._popen.stdin, self._popen.stdout):
@@ -87,11 +87,25 @@ class Process:
 
     def output(self) -> Iterator[bytes]:
         """What the program writes, in chunks of up to 1 MiB; then ``check``."""
-        pipe = self._popen.stdout
-        assert pipe is not None, "opened without stdout"  # noqa: S101 - a mistake in this program, not in its input
-        while chunk := pipe.read(CHUNK_BYTES):
+        while chunk := self.read():
             yield chunk
         self.check()
+
+    def read(self) -> bytes:
+        """The next of what the program writes, at most 1 MiB; empty at its end."""
+        pipe = self._popen.stdout
+        assert pipe is not None, "opened without stdout"  # noqa: S101 - a mistake in this program, not in its input
+        return pipe.read(CHUNK_BYTES)
+
+    def write(self, data: bytes) -> None:
+        """Give the program something to read, for a dialogue. Raises ``ToolError`` when it has ended."""
+        pipe = self._popen.stdin
+        assert pipe is not None, "opened without stdin"  # noqa: S101 - a mistake in this program, not in its input
+        try:
+            _write_all(pipe, data)
+        except BrokenPipeError:
+            self.check()
+            raise self.failure("ended before it was asked") from None
 
     def feed(self, chunks: Iterable[bytes]) -> None:
         """Write ``chunks`` to the program and close its input; then ``check``. An error of ``chunks`` passes through
@@ -122,7 +136,20 @@ class Process:
             )
         if code != 0:
             how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-            raise ToolError(f"{self.name} {how}: {self.last_words}", tail=self.tail, returncode=code)
+            raise self.failure(how, code)
+
+    def failure(self, how: str, code: int = 0) -> ToolError:
+        """The error that says how it ended, with its last words."""
+        return ToolError(f"{self.name} {how}: {self.last_words}", tail=self.tail, returncode=code)
+
+    def stop(self) -> None:
+        """End the program; safe to call twice, and from another thread."""
+        if self._popen.poll() is None:
+            self._popen.terminate()
+            try:
+                self._popen.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._kill()
 
     @property
     def tail(self) -> list[str]:
@@ -144,15 +171,7 @@ class Process:
 
     def _expire(self) -> None:
         self._expired = True
-        self._stop()
-
-    def _stop(self) -> None:
-        if self._popen.poll() is None:
-            self._popen.terminate()
-            try:
-                self._popen.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._kill()
+        self.stop()
 
     def _kill(self) -> None:
         if self._popen.poll() is None:

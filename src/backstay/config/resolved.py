@@ -8,6 +8,16 @@ from backstay.core.retention import KeepPolicy
 
 
 @dataclass(frozen=True)
+class ResolvedCheck:
+    """A query that gives one number, which must be within the bounds; at least one of them is set."""
+
+    name: str
+    sql: str
+    at_least: float | None
+    at_most: float | None
+
+
+@dataclass(frozen=True)
 class ResolvedDatabase:
     """One database with the tier's values and the defaults merged in.
 
@@ -33,9 +43,12 @@ class ResolvedDatabase:
     connect_timeout: timedelta
     lock_timeout: timedelta
     format: str
+    workers: int | None
+    proof: str
     compression: str
     level: int
     globals_passwords: bool
     bin: str | None
     rpo: timedelta | None
     rto: timedelta | None
+    checks: tuple[ResolvedCheck, ...]

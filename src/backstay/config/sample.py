@@ -33,8 +33,8 @@ def sample(
     schema_url: str = "backstay.schema.json",
 ) -> str:
     """The text of a starter file, which loads as it is. ``schema_url`` is where editors find the JSON Schema."""
-    names = NAMES | {("postgres", "databases"): database}
     store, databases = ("stores", "main"), ("postgres", "databases", database)
+    names = NAMES | {databases[:-1]: database, (*databases, "checks"): "recent-orders"}
     active: dict[Path, Any] = {
         ("cluster",): cluster,
         (*store, "url"): store_url,

@@ -2,9 +2,8 @@
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from shlex import quote
 
 from backstay.catalog import history
 from backstay.catalog.catalog import Catalog
@@ -12,11 +11,11 @@ from backstay.catalog.intent import Intent
 from backstay.catalog.lease import Lease
 from backstay.catalog.sweep import Sweep
 from backstay.core.errors import BackstayError, CatalogError, Interrupted, LeaseHeld
-from backstay.core.model import Artifact, Backup, Plan, Progress, State, Step, Target
+from backstay.core.model import Backup, Plan, Progress, State, Step, Target
 from backstay.core.units import format_stamp
+from backstay.jobs.byhand import by_hand, guide_text
 from backstay.jobs.context import Context, TargetSettings
 from backstay.jobs.transfer import StoreSink
-from backstay.store.base import Store
 from backstay.tiers.base import Captured
 
 
@@ -98,6 +97,9 @@ class _Attempt:
         captured = self.context.tier(target).backup(target, sink, progress)
         self.lease.check()
         backup = self._manifest(captured)
+        if captured.guide is not None:
+            guide = sink.write(captured.guide, [guide_text(backup).encode()])
+            backup = replace(backup, artifacts=(*backup.artifacts, guide))
         self.catalog.commit(backup, self.intent)
         return backup
 
@@ -137,33 +139,6 @@ class _Attempt:
             contents=captured.contents,
             omissions=captured.omissions,
             warnings=captured.warnings,
-            restore_by_hand=by_hand(captured.restore_by_hand, captured.artifacts, self.catalog.store),
+            restore_by_hand=by_hand(captured.restore_by_hand, captured.artifacts, self.catalog.store.describe()),
             store=self.catalog.name,
         )
-
-
-def by_hand(lines: tuple[str, ...], artifacts: tuple[Artifact, ...], store: Store) -> tuple[str, ...]:
-    """The steps with stock tools: how to fetch each artifact, then the tier's lines with ``{role}`` replaced by the
-    command that prints its plain bytes."""
-    fetched = [_fetch(store.describe() + artifact.key) for artifact in artifacts]
-    printing = {f"{{{artifact.role}}}": _print_plain(artifact) for artifact in artifacts}
-    filled = []
-    for line in lines:
-        for place, command in printing.items():
-            line = line.replace(place, command)  # noqa: PLW2901 - each place in turn
-        filled.append(line)
-    return (*fetched, *filled)
-
-
-def _fetch(url: str) -> str:
-    if url.startswith("file://"):
-        return f"Fetch: cp {quote(url.removeprefix('file://'))} ."
-    return f"Fetch: aws s3 cp {quote(url)} .  # add --endpoint-url URL for a server that is not Amazon's"
-
-
-def _print_plain(artifact: Artifact) -> str:
-    """``age -d -i key.txt FILE | gunzip -c``: undo the encodings, the last one first."""
-    name = quote(artifact.key.rpartition("/")[2])
-    tools = {"gzip": "gunzip -c", "zstd": "zstd -dc", "age": "age -d -i key.txt"}
-    first, *rest = [tools[encoding] for encoding in reversed(artifact.encoding)] or ["cat"]
-    return " | ".join([f"{first} {name}", *rest])

@@ -1,7 +1,9 @@
 """Between a tier's plain bytes and the store: the ``Sink`` and ``Source`` that jobs hand to tiers."""
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 
 from backstay.catalog.intent import Intent
@@ -9,7 +11,8 @@ from backstay.core.errors import CatalogError, Corrupt
 from backstay.core.model import Artifact, Backup
 from backstay.jobs.context import TargetSettings
 from backstay.store.base import Store
-from backstay.store.pipeline import Encoded, Tally, check, decode
+from backstay.store.pipeline import Encoded, Encoding, Tally, check, decode
+from backstay.tiers.base import File
 
 
 class StoreSink:
@@ -20,21 +23,38 @@ class StoreSink:
         self._store = store
         self._settings = settings
         self._intent = intent
+        self._promising = threading.Lock()
 
-    def write(self, role: str, suffix: str, chunks: Iterable[bytes]) -> Artifact:
+    def reserve(self, files: Iterable[File]) -> None:
+        """See ``tiers.base.Sink``. Raises ``LeaseLost``, and what the store raises."""
+        keys = [self._place(file)[0] for file in files]
+        with self._promising:
+            self._intent.promise(*keys)
+
+    def write(self, file: File, chunks: Iterable[bytes]) -> Artifact:
         """See ``tiers.base.Sink``. Raises what ``chunks`` and the store raise; then nothing is visible."""
-        encoding = self._settings.encoding
-        key = self._settings.key(self._intent.stamp, suffix) + encoding.suffix
-        self._intent.promise(key)
+        key, encoding = self._place(file)
+        self.reserve((file,))
         encoded = Encoded(chunks, encoding)
         stored = self._store.put(key, encoded, create=True, lock_until=self._lock_until)
-        artifact = encoded.artifact(role, key)
+        artifact = encoded.artifact(file.role, key)
         if stored.size_bytes != artifact.size_bytes:
             raise Corrupt(
                 f"{key}: {artifact.size_bytes:,} bytes were sent and {stored.size_bytes:,} are in the store",
                 hint="The store lost some without an error. Nothing was committed. Run `backstay store check`.",
             )
         return artifact
+
+    def _place(self, file: File) -> tuple[str, Encoding]:
+        """The key of a file, and how its bytes are encoded."""
+        wanted = self._settings.encoding
+        encoding = replace(
+            wanted,
+            compression=wanted.compression if file.compressed else "none",
+            recipients=wanted.recipients if file.encrypted else (),
+        )
+        compressed, encrypted = encoding.suffixes
+        return self._settings.key(self._intent.stamp, file.suffix) + compressed + file.part + encrypted, encoding
 
 
 class StoreSource:

@@ -59,9 +59,10 @@ class Encoding:
         return (*compression, "age") if self.recipients else compression
 
     @property
-    def suffix(self) -> str:
-        """What they add to a file name: ``.gz.age``."""
-        return "".join(SUFFIXES[name] for name in self.names)
+    def suffixes(self) -> tuple[str, str]:
+        """What compression and encryption add to a file name: ``.gz`` and ``.age``, or nothing."""
+        compressed = "" if self.compression == "none" else SUFFIXES[self.compression]
+        return compressed, SUFFIXES["age"] if self.recipients else ""
 
 
 class Encoded:

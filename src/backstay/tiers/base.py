@@ -19,14 +19,29 @@ from backstay.core.model import (
 )
 
 
+@dataclass(frozen=True)
+class File:
+    """One artifact to be written. ``role`` names it in the manifest (``dump``); ``suffix`` is the end of its file name
+    before compression and encryption add theirs (``.sql``), ``part`` comes between the two (``.part00001``), so that
+    parts join to a compressed file."""
+
+    role: str
+    suffix: str
+    part: str = ""
+    compressed: bool = True
+    encrypted: bool = True  # where the configuration has recipients; False only for what holds no data
+
+
 class Sink(Protocol):
     """Where a tier writes what it captures. The job behind it chooses keys, compression and encryption."""
 
-    def write(self, role: str, suffix: str, chunks: Iterable[bytes]) -> Artifact:
-        """Store a stream of plain bytes as one artifact.
+    def reserve(self, files: Iterable[File]) -> None:
+        """Say what will be written, in one request; ``write`` says it for a file that was not said."""
 
-        ``role`` names it in the manifest (``dump``); ``suffix`` is the end of its file name before compression and
-        encryption add theirs (``.sql``). An error raised by ``chunks`` leaves nothing behind and comes out of here.
+    def write(self, file: File, chunks: Iterable[bytes]) -> Artifact:
+        """Store a stream of plain bytes as one artifact. Safe from several threads.
+
+        An error raised by ``chunks`` leaves nothing behind and comes out of here.
         """
 
 
@@ -38,7 +53,7 @@ class Source(Protocol):
         """The backup being read."""
 
     def open(self, role: str) -> AbstractContextManager[Iterator[bytes]]:
-        """The plain bytes of one artifact, decrypted and decompressed as they come.
+        """The plain bytes of one artifact, decrypted and decompressed as they come. Safe from several threads.
 
         Raises ``Corrupt`` at the latest when the last chunk has been taken and size or sha256 differ from the
         manifest, and as soon as there are more bytes than the manifest says; ``CannotDecrypt`` at the start.
@@ -61,7 +76,8 @@ class Captured:
     """What a tier says of a backup it has just written; becomes the manifest.
 
     In ``restore_by_hand`` the text ``{role}`` stands for a command that prints the plain bytes of that artifact, once
-    it was fetched; the job puts it there, and the fetching before it.
+    it was fetched; the job puts it there, and the fetching before it. ``guide`` asks for these steps as a file, beside
+    artifacts that are a folder of their own.
     """
 
     point_in_time: datetime
@@ -72,6 +88,7 @@ class Captured:
     omissions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     restore_by_hand: tuple[str, ...] = ()
+    guide: File | None = None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from backstay.config.models.common import (
     Model,
     Name,
     Namespace,
+    Number,
     Secret,
     TargetName,
     Text,
@@ -113,7 +114,24 @@ class DatabaseOptions(Model):
     lock_timeout: Duration = Field(
         default=timedelta(seconds=60), description="How long a dump waits for a table that something else has locked."
     )
-    format: Literal["sql"] = Field(default="sql", description="`sql`: one stream of SQL text that `psql` reads.")
+    format: Literal["directory", "sql"] = Field(
+        default="directory",
+        description="`directory`: many files, written and restored in parallel, which together are a directory of "
+        "`pg_dump -Fd`; `sql`: one stream of SQL text that `psql` reads.",
+    )
+    workers: Whole | None = Field(
+        default=None,
+        ge=1,
+        le=32,
+        description="How many sessions dump or load a database at once, in format `directory`. When not set: one for "
+        "each core, and no more than the server has connections to spare.",
+        examples=[4],
+    )
+    proof: Literal["counts", "content"] = Field(
+        default="counts",
+        description="`counts`: the rows of every table; `content`: also a hash over all rows of every table, which a "
+        "drill compares. It reads every table a second time.",
+    )
     compression: Compression = Field(
         default_factory=Compression,
         description="How the dump is compressed.",
@@ -137,6 +155,30 @@ class DatabaseOptions(Model):
     )
 
 
+class Check(Model):
+    """A question of your own to a restored database."""
+
+    sql: Text = Field(
+        description="A query that gives one number, run in a transaction that is read only.",
+        examples=["SELECT count(*) FROM orders WHERE placed_at > now() - interval '7 days'"],
+    )
+    at_least: Number | None = Field(
+        default=None, description="The least it may be. When neither bound is set: 1.", examples=[1]
+    )
+    at_most: Number | None = Field(default=None, description="The most it may be.", examples=[100000])
+
+    @property
+    def unbounded(self) -> bool:
+        """Whether neither bound is set."""
+        return self.at_least is None and self.at_most is None
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            raise ValueError(f"no number is at least {self.at_least:g} and at most {self.at_most:g}")
+        return self
+
+
 class Database(DatabaseOptions):
     """One database. Everything under `postgres` but `databases` can be set here again, for this one."""
 
@@ -158,10 +200,13 @@ class Database(DatabaseOptions):
         description="What uses the database, and is stopped while a restored one is swapped in.",
         examples=[["deployment/cardboard"]],
     )
+    checks: Mapping[Text, Check] = Field(
+        default_factory=dict, description="What a drill asks the restored database, by a name of your choice."
+    )
 
 
 class Postgres(DatabaseOptions):
-    """PostgreSQL databases, each dumped with pg_dump. What is set here holds for every database."""
+    """PostgreSQL databases. What is set here holds for every database."""
 
     databases: Mapping[TargetName, Database] = Field(
         default_factory=dict, description="The databases, by the name each goes by in Backstay."

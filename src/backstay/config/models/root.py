@@ -11,7 +11,7 @@ from backstay.config.models.common import Model, Name
 from backstay.config.models.postgres import DEFAULT_LEVELS, Database, DatabaseOptions, Postgres, expand
 from backstay.config.models.stores import Encryption, Store
 from backstay.config.models.watch import Alerts, Cost, Drills, External, Slo
-from backstay.config.resolved import ResolvedDatabase
+from backstay.config.resolved import ResolvedCheck, ResolvedDatabase
 
 NOT_ACTED_ON = {
     "etcd": "no snapshots are taken",
@@ -93,8 +93,16 @@ class Config(Model):
             level=compression.level or DEFAULT_LEVELS[compression.algorithm],
             rpo=rpo,
             rto=rto,
+            checks=_checks(database),
             **merged,
         )
+
+
+def _checks(database: Database) -> tuple[ResolvedCheck, ...]:
+    return tuple(
+        ResolvedCheck(name, check.sql, 1.0 if check.unbounded else check.at_least, check.at_most)
+        for name, check in database.checks.items()
+    )
 
 
 def merged_option(tier: Postgres, database: Database, key: str) -> Any:

@@ -78,6 +78,7 @@ class Connection:
             **self._parameters(dbname),
             **KEEPALIVES,
             "application_name": "backstay",
+            "client_encoding": "utf8",
         }
         if password := self.password():
             parameters["password"] = password

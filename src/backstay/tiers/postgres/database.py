@@ -5,11 +5,24 @@ from dataclasses import dataclass
 from backstay.core.model import Target, TierKind
 from backstay.tiers.postgres.connection import Connection
 
+DIRECTORY, SQL = "directory", "sql"
+
+
+@dataclass(frozen=True)
+class Check:
+    """A question of the user's to a restored database: a query for one number, and the bounds it must be in."""
+
+    name: str
+    sql: str
+    at_least: float | None = None
+    at_most: float | None = None
+
 
 @dataclass(frozen=True)
 class Database:
     """One target of the tier. ``bin`` is a folder of PostgreSQL's client programs, None for PATH; ``lock_timeout`` is
-    in seconds; ``apps`` are the workloads to stop around a swap, as ``deployment/name``."""
+    in seconds; ``apps`` are the workloads to stop around a swap, as ``deployment/name``; ``format`` is directory or
+    sql; ``workers`` is how many sessions may work at once, None to find out; ``content`` asks for content hashes."""
 
     name: str
     dbname: str
@@ -20,6 +33,10 @@ class Database:
     lock_timeout: float = 60.0
     passwords_in_globals: bool = False
     maintenance: str = "postgres"
+    format: str = DIRECTORY
+    workers: int | None = None
+    content: bool = False
+    checks: tuple[Check, ...] = ()
 
     @property
     def target(self) -> Target:

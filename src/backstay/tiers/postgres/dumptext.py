@@ -22,7 +22,7 @@ _QUOTE = re.compile(rb"""'|"|--|\$(?:[A-Za-z_\x80-\xff][A-Za-z0-9_\x80-\xff]*)?\
 _HEADER = re.compile(rb"^-- (Data for )?Name: (.*); Type: (.*); Schema: (.*); Owner: (.*?)(?:; Tablespace: .*)?$")
 IDENTIFIER = rb'(?:"(?:[^"]|"")*"|[^\s".(]+)'
 COPY = re.compile(rb"^COPY (" + IDENTIFIER + rb")\.(" + IDENTIFIER + rb")\s*(?:\(.*\))?\s*FROM stdin;\s*$", re.DOTALL)
-_SETVAL = re.compile(rb"^SELECT pg_catalog\.setval\('((?:[^']|'')*)', (-?\d+), (true|false)\);")
+SETVAL = re.compile(rb"^SELECT pg_catalog\.setval\('((?:[^']|'')*)', (-?\d+), (true|false)\);")
 _LO_CREATE = re.compile(rb"^SELECT pg_catalog\.lo_create\('(\d+)'\);")
 
 
@@ -162,9 +162,8 @@ class DumpReader:
             if line.rstrip() == END_MARKER:
                 self.contents.complete = True
         elif line.startswith(b"SELECT pg_catalog."):
-            if match := _SETVAL.match(line):
-                name = match[1].replace(b"''", b"'").decode("utf-8", "replace")
-                self.contents.sequences[name] = (int(match[2]), match[3] == b"true")
+            if match := SETVAL.match(line):
+                self.contents.sequences[unescape(match[1])] = (int(match[2]), match[3] == b"true")
             elif _LO_CREATE.match(line):
                 self.contents.large_objects += 1
         elif line.strip() and not line.startswith(b"\\"):
@@ -210,6 +209,11 @@ def unquote(identifier: bytes) -> str:
     """The name that an identifier as pg_dump writes it stands for."""
     text = identifier.decode("utf-8", "replace")
     return text[1:-1].replace('""', '"') if text.startswith('"') else text
+
+
+def unescape(literal: bytes) -> str:
+    """The text that stands between the quotes of a literal as pg_dump writes it."""
+    return literal.replace(b"''", b"'").decode("utf-8", "replace")
 
 
 def _before_terminator(data: bytes, at: int) -> int:

@@ -69,6 +69,8 @@ class TableFact:
     """One table: ``kind`` is table, partitioned or foreign; ``rows_estimated`` is what ANALYZE last thought."""
 
     name: str
+    schema: str
+    relname: str
     kind: str
     unlogged: bool
     size_bytes: int
@@ -86,6 +88,7 @@ class Facts:
     objects: dict[str, int]
     large_objects: int
     in_recovery: bool
+    system_identifier: str
 
     @property
     def data_tables(self) -> dict[str, TableFact]:
@@ -106,6 +109,7 @@ def read(session: "Session[tuple[Any, ...]]") -> Facts:
         objects=dict(session.execute(_OBJECTS.replace("%%", "%")).fetchall()),
         large_objects=_one(session, "SELECT count(*) FROM pg_largeobject_metadata"),
         in_recovery=_one(session, "SELECT pg_is_in_recovery()"),
+        system_identifier=system_identifier(session),
     )
 
 
@@ -118,6 +122,8 @@ def tables(session: "Session[tuple[Any, ...]]") -> dict[str, TableFact]:
     ):
         found[qualified(schema, name)] = TableFact(
             name=qualified(schema, name),
+            schema=schema,
+            relname=name,
             kind=kinds[kind],
             unlogged=persistence == "u",
             size_bytes=size,
@@ -152,6 +158,12 @@ def _database(session: "Session[tuple[Any, ...]]") -> dict[str, Any]:
             for role, privilege, grantable in session.execute(_GRANTS)
         ],
     }
+
+
+def system_identifier(session: "Session[tuple[Any, ...]]") -> str:
+    """What tells this cluster from every other, copies of its files apart; empty where the role may not know."""
+    allowed = _one(session, "SELECT has_function_privilege('pg_control_system()', 'EXECUTE')")
+    return str(_one(session, "SELECT system_identifier FROM pg_control_system()")) if allowed else ""
 
 
 def _one(session: "Session[tuple[Any, ...]]", query: str) -> Any:

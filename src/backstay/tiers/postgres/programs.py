@@ -59,6 +59,11 @@ def find_psql(folder: str | None) -> Program:
     return newest
 
 
+def find_pg_restore(folder: str | None) -> Program:
+    """The newest pg_restore, which reads what every older pg_dump wrote. Raises ``ToolMissing``."""
+    return max(_find("pg_restore", folder), key=lambda program: program.version)
+
+
 def _find(name: str, folder: str | None) -> Iterator[Program]:
     """Every copy of the program: only in ``folder`` when given, else on PATH and where Debian keeps the versions."""
     if folder:

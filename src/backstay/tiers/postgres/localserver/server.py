@@ -88,9 +88,9 @@ class PostgresServer:
         Raises ``ToolError`` with the end of the server's log, or ``ToolMissing``.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        account = self._account = choose_account([self.bin_dir / "postgres", self.data])
         if os.geteuid() == 0:
             self.folder.chmod(0o711)
+        account = self._account = choose_account([self.bin_dir / "postgres", self.data])
         if not (self.data / "PG_VERSION").exists():
             self._initdb(account)
         for attempt in range(1, ATTEMPTS + 1):
@@ -203,7 +203,9 @@ class PostgresServer:
             **self._options,
         }
         flags = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        with (self.folder / "server.log").open("ab") as log:
+        # Private: in a server's errors are values of the rows that it refused.
+        file_mode = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        with os.fdopen(os.open(self.folder / "server.log", file_mode, 0o600), "ab") as log:
             self._process = subprocess.Popen(
                 account.command(self.program("postgres"), "-D", self.data, *flags),
                 cwd=self.folder,

@@ -1,0 +1,91 @@
+"""Rows out of a server: psql, kept in a transaction on the exported snapshot, giving one COPY after another.
+
+psql and not a driver, because a driver hands over one row at a time, and so spends more on each row than the server.
+"""
+
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+from backstay.cluster.proc import Process
+from backstay.tiers.postgres.database import Database
+
+# How values are written must not depend on the settings of a role or a database (pg_dump.c, setup_connection); nobody
+# else's limits may end the session.
+SETTINGS = (
+    "SET datestyle = ISO",
+    "SET intervalstyle = postgres",
+    "SET extra_float_digits = 3",
+    "SET bytea_output = hex",
+    "SET xmloption = content",
+    "SET synchronize_seqscans = off",
+    "SET row_security = off",
+    "SET statement_timeout = 0",
+    "SET idle_in_transaction_session_timeout = 0",
+    "SET search_path = ''",
+)
+
+
+class CopyReader:
+    """One session. A context manager; ``stop`` may be called from another thread, and makes ``rows`` fail."""
+
+    def __init__(self, database: Database, psql: str, snapshot: str, settings: Sequence[str]) -> None:
+        self._database = database
+        self._psql = psql
+        self._start = [*SETTINGS, *settings]
+        self._snapshot = snapshot
+        self._stack = ExitStack()
+        self._process: Process | None = None
+
+    def rows(self, table: str, copy: str) -> Iterator[bytes]:
+        """What ``copy``, a ``COPY ... TO STDOUT;`` of ``table``, gives, in large blocks.
+
+        Raises ``ToolError`` with the server's words when it fails or the session ends; a lock on the table that
+        would make it wait is such an error, since whoever waits for that lock waits for this backup.
+        """
+        token = secrets.token_hex(16)
+        end = f"{token}\n".encode()
+        process = self._open()
+        process.write(f"LOCK TABLE ONLY {table} IN ACCESS SHARE MODE NOWAIT;\n{copy}\n\\echo {token}\n".encode())
+        held = b""
+        while True:
+            chunk = process.read()
+            if not chunk:
+                process.check()
+                raise process.failure("ended in the middle of a table")
+            data = held + chunk if held else chunk
+            if data.endswith(end):
+                if len(data) > len(end):
+                    yield data[: -len(end)]
+                return
+            held = data[-len(end) :]
+            yield data[: -len(end)]
+
+    def stop(self) -> None:
+        """End the session at once."""
+        if self._process is not None:
+            self._process.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def _open(self) -> Process:
+        """The session, begun when it is first needed."""
+        if self._process is None:
+            argv = [self._psql, "-X", "-q", "-A", "-t", "--no-password", "-v", "ON_ERROR_STOP=1", "-f", "-"]
+            env, handles = self._stack.enter_context(self._database.connection.environment(self._database.dbname))
+            process = Process(argv, env=env, stdin=True, stdout=True, pass_fds=handles)
+            self._process = self._stack.enter_context(process)
+            begin = (
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+                f"SET TRANSACTION SNAPSHOT '{self._snapshot}'",
+            )
+            process.write("".join(f"{line};\n" for line in (*begin, *self._start)).encode())
+        return self._process

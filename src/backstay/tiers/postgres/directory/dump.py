@@ -1,0 +1,240 @@
+"""Format ``directory``: one snapshot, the schema by pg_dump, every table's rows by many workers, straight to the store.
+
+pg_dump writes a custom archive without the rows of the tables that are dumped here; it is read as it comes, so that
+nothing of it is on a disk. The table of contents is then written as a ``toc.dat`` with an entry for each table, last.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from backstay.cluster.proc import Process
+from backstay.core.errors import DumpIncomplete, ToolError
+from backstay.core.model import Artifact, Progress
+from backstay.core.units import format_count
+from backstay.tiers.base import File, Sink
+from backstay.tiers.postgres import facts as catalog
+from backstay.tiers.postgres.crew import Crew
+from backstay.tiers.postgres.database import DIRECTORY, Database
+from backstay.tiers.postgres.directory import guide, segments
+from backstay.tiers.postgres.directory.assemble import assemble, check_listing, exclusions
+from backstay.tiers.postgres.directory.blobs import BLOBS, BlobPacker
+from backstay.tiers.postgres.directory.copyout import CopyReader
+from backstay.tiers.postgres.directory.custom import CustomArchive
+from backstay.tiers.postgres.directory.segments import Segment
+from backstay.tiers.postgres.directory.toc import Toc
+from backstay.tiers.postgres.dumped import Dumped, check_large_objects, client_encoding
+from backstay.tiers.postgres.dumptext import SETVAL, unescape
+from backstay.tiers.postgres.programs import Program
+from backstay.tiers.postgres.says import cut_short, not_dumped
+from backstay.tiers.postgres.workers import worker_count
+
+if TYPE_CHECKING:
+    from psycopg import Connection as Session
+
+END_OF_DATA = b"\\.\n\n\n"  # after the rows of a table (pg_dump.c, dumpTableData_copy)
+TOC = File("toc.dat", "/toc.dat", compressed=False)
+GLOBALS = File("globals", "/globals.sql")
+GUIDE = File("guide", "/RESTORE.md", compressed=False, encrypted=False)
+SIZE_OF_LARGE_OBJECT = "SELECT lo_lseek64(lo_open(%s, 262144), 0, 2)"  # INV_READ, SEEK_END
+
+
+@dataclass
+class DirectoryDump:
+    """One run. ``session`` holds the snapshot and the locks; when it is lost the run fails."""
+
+    database: Database
+    pg_dump: Program
+    psql: Program
+    facts: catalog.Facts
+    session: "Session[tuple[Any, ...]]"
+    snapshot: str
+    sink: Sink
+    progress: Progress
+    artifacts: list[Artifact] = field(default_factory=list)
+    rows: dict[str, int] = field(default_factory=dict)
+
+    def run(self) -> Dumped:
+        """Dump into the sink. Raises ``SourceError``, ``DumpIncomplete``, ``toc.UnknownVersion``, and what the sink
+        raises; then no thread or program of it is left."""
+        self._lock = threading.Lock()
+        wanted = [(fact.schema, fact.relname) for fact in self.facts.data_tables.values()]
+        tables = segments.read_tables(self.session, wanted)
+        segments.lock(self.session, tables)
+        workers = worker_count(self.session, self.database.workers)
+        parts = segments.cut(tables, workers, self.session.info.server_version)
+        self.rows = {table.name: 0 for table in tables}
+        self._meter = _Meter(self.progress, parts)
+        large = [BLOBS] if self.facts.large_objects else []
+        self.sink.reserve([TOC, GLOBALS, GUIDE, *large, *(part.file for part in parts)])
+        packer = BlobPacker(self._size_of)
+        todo = deque(parts)
+        with Crew(workers + 1, "dump") as crew:
+            skeleton = crew.start(lambda: self._skeleton(crew, tables, packer))
+            for _ in range(min(workers, len(parts))):
+                crew.start(lambda: self._work(crew, todo))
+            crew.wait(self._still_there)
+        self._still_there()
+        check_large_objects(self.database, self.facts, packer.count)
+        return self._finish(skeleton.result(), tables, parts, packer)
+
+    def _finish(self, toc: Toc, tables: list[segments.Table], parts: list[Segment], packer: BlobPacker) -> Dumped:
+        whole = assemble(toc, tables, packer.files, self.database.target)
+        data = whole.encode()
+        check_listing(self.database, data, len(whole.entries))
+        self.artifacts.append(self.sink.write(TOC, [data]))
+        cuts = any(part.of > 1 for part in parts)
+        return Dumped(
+            format=DIRECTORY,
+            artifacts=tuple(sorted(self.artifacts, key=lambda artifact: artifact.key)),
+            rows=self.rows,
+            sequences=_sequences(toc),
+            large_objects=packer.count,
+            globals_file=GLOBALS,
+            by_hand=guide.steps(self.artifacts, cuts=cuts),
+            guide=GUIDE,
+            files={table.name: table.file for table in tables},
+            tools={"psql": self.psql.version_text},
+        )
+
+    def _work(self, crew: Crew, todo: deque[Segment]) -> None:
+        """Dump one segment after another, until there is none left."""
+        encoding = f"SET client_encoding = '{client_encoding(self.facts)}'"
+        with (
+            CopyReader(self.database, self.psql.path, self.snapshot, [encoding]) as reader,
+            crew.stopped_by(reader.stop),
+        ):
+            while todo:
+                try:
+                    segment = todo.popleft()
+                except IndexError:
+                    return
+                crew.check()
+                counter = _Counter(segment, self._meter)
+                try:
+                    artifact = self.sink.write(segment.file, counter.through(reader))
+                except ToolError as error:
+                    raise self._failed(error, counter) from error
+                self._done(artifact, segment.table.name, counter.rows)
+                self._meter.finished(segment, counter)
+
+    def _skeleton(self, crew: Crew, tables: list[segments.Table], packer: BlobPacker) -> Toc:
+        """Everything but the rows: pg_dump's archive, with the data that only pg_dump knows to dump."""
+        argv = [
+            self.pg_dump.path,
+            "--format=custom",
+            "--compress=0",
+            "--no-password",
+            f"--encoding={client_encoding(self.facts)}",
+            f"--snapshot={self.snapshot}",
+            f"--lock-wait-timeout={int(self.database.lock_timeout * 1000)}",
+            *exclusions(tables),
+        ]
+        with self.database.connection.environment(self.database.dbname) as (env, handles):
+            try:
+                with Process(argv, env=env, stdout=True, pass_fds=handles) as process, crew.stopped_by(process.stop):
+                    archive = CustomArchive(process.output())
+                    self._data(crew, archive, packer)
+            except ToolError as error:
+                raise not_dumped(self.database, str(error)) from error
+        return archive.toc
+
+    def _data(self, crew: Crew, archive: CustomArchive, packer: BlobPacker) -> None:
+        """The data in the archive: configuration tables of extensions, and large objects."""
+        blocks = archive.blocks()
+        for block in blocks:
+            crew.check()
+            if block.is_large_objects:
+                chunks = packer.tar(_first_and_rest(block, blocks), self.progress.advance)
+                artifact = self.sink.write(BLOBS, chunks)
+                self._done(artifact, "", 0)
+                return
+            name = f"{block.entry.oid}.dat"
+            artifact = self.sink.write(File(name, f"/{name}"), block.chunks())
+            self._done(artifact, "", 0)
+
+    def _done(self, artifact: Artifact, table: str, rows: int) -> None:
+        with self._lock:
+            self.artifacts.append(artifact)
+            if table:
+                self.rows[table] += rows
+
+    def _failed(self, error: ToolError, counter: "_Counter") -> Exception:
+        name = counter.segment.table.name
+        about = self.facts.tables[name].rows_estimated // counter.segment.of
+        if not counter.rows:
+            return not_dumped(self.database, str(error))
+        return cut_short(self.database, str(error), table=name, rows=counter.rows, about=about)
+
+    def _still_there(self) -> None:
+        """The session with the snapshot and the locks answers."""
+        self.session.execute("SELECT 1")
+
+    def _size_of(self, oid: int) -> int:
+        row = self.session.execute(SIZE_OF_LARGE_OBJECT, (oid,)).fetchone()
+        return int(row[0]) if row else 0
+
+
+class _Counter:
+    """The rows of one segment as they go by, and the end of the table's data after the last."""
+
+    def __init__(self, segment: Segment, meter: "_Meter") -> None:
+        self.segment = segment
+        self.rows = 0
+        self.told = 0
+        self._meter = meter
+
+    def through(self, reader: CopyReader) -> Iterator[bytes]:
+        chunk = b"\n"
+        for chunk in reader.rows(self.segment.table.sql, self.segment.copy):
+            self.rows += chunk.count(b"\n")
+            self._meter.passed(self, len(chunk))
+            yield chunk
+        if not chunk.endswith(b"\n"):
+            raise DumpIncomplete(f"the rows of {self.segment.table.name} ended in the middle of a row")
+        if self.segment.is_last:
+            yield END_OF_DATA
+
+
+class _Meter:
+    """Progress in bytes of table size. Text is more or less than what a table takes; at its end a segment has told
+    just its own size."""
+
+    def __init__(self, progress: Progress, parts: list[Segment]) -> None:
+        self._progress = progress
+        self._left = {part.table.name: part.of for part in parts}
+        self._tables = len(self._left)
+        self._rows = 0
+        self._lock = threading.Lock()
+        progress.phase("dumping", total_bytes=sum(part.size_bytes for part in parts) or None)
+
+    def passed(self, counter: _Counter, size: int) -> None:
+        now = min(size, counter.segment.size_bytes - counter.told)
+        if now > 0:
+            counter.told += now
+            self._progress.advance(now)
+
+    def finished(self, segment: Segment, counter: _Counter) -> None:
+        self._progress.advance(segment.size_bytes - counter.told)
+        with self._lock:
+            self._rows += counter.rows
+            self._left[segment.table.name] -= 1
+            done = sum(not left for left in self._left.values())
+            self._progress.note(f"tables {done}/{self._tables}, {format_count(self._rows)} rows")
+
+
+def _first_and_rest(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
+    yield first
+    yield from rest
+
+
+def _sequences(toc: Toc) -> dict[str, tuple[int, bool]]:
+    found = {}
+    for entry in toc.entries:
+        if entry.desc == "SEQUENCE SET" and (
+            match := SETVAL.match((entry.defn or "").encode("utf-8", "surrogateescape"))
+        ):
+            found[unescape(match[1])] = (int(match[2]), match[3] == b"true")
+    return found
