@@ -14,9 +14,10 @@ from backstay.cluster.proc import Process
 from backstay.core.errors import RestoreError, ToolError
 from backstay.core.model import Progress
 from backstay.tiers.postgres.database import Database
-from backstay.tiers.postgres.dumptext import Contents, DumpReader, qualified, unquote
+from backstay.tiers.postgres.dumptext import Contents, DumpReader
 from backstay.tiers.postgres.frozen import Frozen
 from backstay.tiers.postgres.programs import find_psql
+from backstay.tiers.postgres.selection import LEAVES, Selection, map_roles, outside
 
 # Safe on a server that serves others: only this session, only durability of its own commits until they are checked.
 SETTINGS = {
@@ -26,40 +27,6 @@ SETTINGS = {
     "idle_in_transaction_session_timeout": "0",
     "maintenance_work_mem": "256MB",
 }
-_LEAVES = (b"DROP DATABASE ", b"CREATE DATABASE ", b"ALTER DATABASE ", b"DROP ROLE ", b"DROP TABLESPACE ")
-_ROLE_WORDS = re.compile(rb'\b(OWNER TO|TO|FROM|FOR ROLE|AUTHORIZATION) ("(?:[^"]|"")*"|[a-z_][a-z0-9_$]*)')
-_INDEX_TABLE = re.compile(rb' ON (?:ONLY )?("(?:[^"]|"")*"|[^\s".(]+)\.("(?:[^"]|"")*"|[^\s".(]+)')
-_NOT_IN_A_COPY = {
-    "FK CONSTRAINT",
-    "INDEX ATTACH",
-    "MATERIALIZED VIEW DATA",
-    "TRIGGER",
-    "EVENT TRIGGER",
-    "RULE",
-    "POLICY",
-    "ROW SECURITY",
-    "PUBLICATION",
-    "PUBLICATION TABLE",
-    "PUBLICATION TABLES IN SCHEMA",
-    "SUBSCRIPTION",
-    "STATISTICS",
-}
-_COMMENTS_KEPT = ("TABLE ", "COLUMN ", "SCHEMA ", "TYPE ", "DOMAIN ", "FUNCTION ", "EXTENSION ", "SEQUENCE ")
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which tables' rows to load; nothing chosen means all. Every table's definition comes, so that all types fit."""
-
-    tables: frozenset[str] = frozenset()
-    schemas: frozenset[str] = frozenset()
-
-    def __bool__(self) -> bool:
-        return bool(self.tables or self.schemas)
-
-    def has(self, schema: str, table: str) -> bool:
-        """The table's rows are wanted."""
-        return not self or schema in self.schemas or qualified(schema, table) in self.tables
 
 
 @dataclass
@@ -73,6 +40,7 @@ class Rewrite:
 
     def __post_init__(self) -> None:
         self._frozen = Frozen(self.large)
+        self._keep_index = False
 
     def __call__(self, reader: DumpReader, piece: bytes) -> bytes:
         """One piece, as it should be loaded; see ``dumptext.DumpReader``."""
@@ -85,46 +53,25 @@ class Rewrite:
             return piece
         if piece.startswith(b"\\"):
             return self._command(piece)
-        if piece.startswith(_LEAVES):
-            raise _outside(piece)
-        if self.roles and piece.startswith((b"ALTER ", b"GRANT ", b"REVOKE ", b"CREATE POLICY ")):
-            return _ROLE_WORDS.sub(self._mapped, piece)
-        return self._frozen.begin(piece)
+        if piece.startswith(LEAVES):
+            raise outside(piece)
+        return self._frozen.begin(map_roles(piece, self.roles))
 
     def _command(self, piece: bytes) -> bytes:
         if piece.startswith((b"\\restrict ", b"\\unrestrict ")):
             return b""
-        raise _outside(piece)
-
-    def _mapped(self, match: re.Match[bytes]) -> bytes:
-        name = unquote(match[2])
-        if name not in self.roles:
-            return match[0]
-        return match[1] + b' "' + self.roles[name].replace('"', '""').encode() + b'"'
+        raise outside(piece)
 
     def _wanted(self, reader: DumpReader, piece: bytes) -> bool:
         """Whether a piece belongs into a copy of the selected tables."""
         entry = reader.entry
         if entry is None:
             return True
-        kind, name = entry.type, entry.name
-        if kind == "TABLE DATA":
-            return self.selection.has(entry.schema, name)
-        if kind in _NOT_IN_A_COPY or kind.startswith("BLOB"):
-            return False
-        if kind == "CONSTRAINT":
-            return any(self.selection.has(entry.schema, name[:cut]) for cut in _spaces(name))
-        if kind == "INDEX":
-            return self._index_wanted(reader, piece)
-        if kind == "COMMENT":
-            return name.startswith(_COMMENTS_KEPT)
-        return not (kind == "ACL" and name.startswith("LARGE OBJECT"))
-
-    def _index_wanted(self, reader: DumpReader, piece: bytes) -> bool:
+        if entry.type != "INDEX":
+            return self.selection.wants(entry.type, entry.name, entry.schema)
         if reader.at_statement and piece.startswith(b"CREATE "):
-            match = _INDEX_TABLE.search(piece)
-            self._keep_index = bool(match and self.selection.has(unquote(match[1]), unquote(match[2])))
-        return getattr(self, "_keep_index", False)
+            self._keep_index = self.selection.wants_index(piece)
+        return self._keep_index
 
 
 def load(database: Database, dbname: str, chunks: Iterable[bytes], rewrite: Rewrite, progress: Progress) -> Contents:
@@ -171,17 +118,3 @@ def _first_error(tail: list[str]) -> str:
         if match := re.match(r"psql:<stdin>:(\d+): (?:ERROR|FATAL|PANIC):\s+(.*)", line):
             return f"{match[2]} (line {int(match[1]) - 1} of the dump)"  # the first line is our own \\restrict
     return " / ".join(tail[-3:]) or "psql ended without a word"
-
-
-def _outside(piece: bytes) -> RestoreError:
-    line = piece.decode("utf-8", "replace").strip()[:80]
-    return RestoreError(
-        f"the dump wants to reach beyond the database it is loaded into: {line}",
-        hint="It was made with --create or by pg_dumpall, or it was tampered with. Nothing live was touched. "
-        "Load it by hand where it can do no harm.",
-    )
-
-
-def _spaces(name: str) -> Iterator[int]:
-    """Where a constraint's header ``table constraint`` may be split."""
-    return (index for index, character in enumerate(name) if character == " ")

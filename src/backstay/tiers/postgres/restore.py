@@ -16,9 +16,14 @@ from backstay.core.model import Finding, Outcome, Plan, Progress, Severity
 from backstay.tiers.base import Journal, Source
 from backstay.tiers.postgres import compare, roles, swap
 from backstay.tiers.postgres.database import Database
+from backstay.tiers.postgres.directory.contents import is_directory, read_toc, sort
+from backstay.tiers.postgres.directory.load import DirectoryLoad
+from backstay.tiers.postgres.directory.pgrestore import opened
 from backstay.tiers.postgres.frozen import large_tables
-from backstay.tiers.postgres.load import Rewrite, Selection, load
+from backstay.tiers.postgres.load import Rewrite, load
 from backstay.tiers.postgres.plan import IN_PLACE, SIDE, SWAP
+from backstay.tiers.postgres.selection import Selection
+from backstay.tiers.postgres.workers import worker_count
 
 if TYPE_CHECKING:
     from psycopg import Connection as Session
@@ -87,8 +92,8 @@ class Restore:
         try:
             with self._phase("create"):
                 self._create(source.backup.contents)
-            with self._phase("load", total_bytes=self._dump_bytes(source)):
-                counts = self._load(source)
+            with self._phase("load", total_bytes=_plain_bytes(source)):
+                counts = self._load_directory(source) if is_directory(source.backup) else self._load(source)
             with self._phase("compare"):
                 self._compare(source.backup.contents, counts)
         except BaseException as error:
@@ -144,6 +149,23 @@ class Restore:
         with self.database.connection.session(self._into) as session:
             session.execute("ANALYZE")
         return contents.tables
+
+    def _load_directory(self, source: Source) -> dict[str, int]:
+        """Load a directory, by many sessions. What an earlier run has loaded is not loaded again."""
+        details = self.plan.details
+        selection = Selection(frozenset(details["tables"]), frozenset(details["schemas"]))
+        toc = read_toc(source)
+        contents = sort(toc, source.backup, selection if self._mode == SIDE else Selection())
+        with self._maintenance() as session:
+            workers = worker_count(session, self.database.workers)
+        load = DirectoryLoad(self.database, self._into, contents, source, self.journal, self.progress, workers)
+        with opened(self.database, self._into, toc, details["map_roles"]) as pg_restore:
+            load.run(pg_restore)
+            with self._phase("finish"):
+                load.finish(pg_restore)
+        with self.database.connection.session(self._into) as session:
+            session.execute("ANALYZE")
+        return {}
 
     def _compare(self, contents: Mapping[str, Any], counts: Mapping[str, int]) -> None:
         """Against the manifest; against what the dump was seen to hold where there is no manifest."""
@@ -236,10 +258,6 @@ class Restore:
     def _kept(self) -> str:
         return str(self.plan.details["kept"]) if self.plan.details["live_exists"] else ""
 
-    def _dump_bytes(self, source: Source) -> int | None:
-        dump = source.backup.artifact("dump")
-        return dump.plain_size_bytes if dump and dump.plain_size_bytes > 0 else None
-
     def _summary(self) -> str:
         rows = next((finding.message for finding in self.findings if finding.code == "postgres.rows"), "")
         into = f"database {self._into}" if self._mode != SWAP else str(self.plan.details["live"])
@@ -249,6 +267,12 @@ class Restore:
         parts += [f"what was live before is in {fresh}"] if fresh else []
         parts += [f"now start {', '.join(apps)} again"] if apps and not self._replicas else []
         return "; ".join(parts)
+
+
+def _plain_bytes(source: Source) -> int | None:
+    """Of everything that is loaded, where it is known."""
+    total = sum(max(0, artifact.plain_size_bytes) for artifact in source.backup.artifacts if artifact.role != "globals")
+    return total or None
 
 
 def _first_line(error: Exception) -> str:

@@ -204,8 +204,8 @@ class PostgresServer:
         }
         flags = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         # Private: in a server's errors are values of the rows that it refused.
-        file_mode = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        with os.fdopen(os.open(self.folder / "server.log", file_mode, 0o600), "ab") as log:
+        append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        with os.fdopen(os.open(self.folder / "server.log", append, 0o600), "ab") as log:
             self._process = subprocess.Popen(
                 account.command(self.program("postgres"), "-D", self.data, *flags),
                 cwd=self.folder,

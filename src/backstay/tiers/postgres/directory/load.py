@@ -1,0 +1,223 @@
+"""Loading a directory: definitions, then rows by many sessions, and each table's indexes as soon as its rows are there.
+
+The largest comes first, rows and indexes alike. A table that is more than a worker's share is loaded by several at
+once, part by part; every other large one by one session, frozen: written once, and not again by whoever reads it first
+(see ``frozen``). What is done is journalled, so that a killed restore goes on from there.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from backstay.core.errors import RestoreError
+from backstay.core.model import Artifact, Progress
+from backstay.tiers.base import Journal, Source
+from backstay.tiers.postgres.board import Board
+from backstay.tiers.postgres.crew import Crew
+from backstay.tiers.postgres.database import Database
+from backstay.tiers.postgres.directory import blobs, present
+from backstay.tiers.postgres.directory.contents import Contents, TableRows
+from backstay.tiers.postgres.directory.pgrestore import PgRestore
+from backstay.tiers.postgres.directory.toc import Entry
+from backstay.tiers.postgres.frozen import LARGE_BYTES
+from backstay.tiers.postgres.load import SETTINGS
+
+if TYPE_CHECKING:
+    from psycopg import Connection as Session
+
+JOURNAL_SECONDS = 5.0
+FIRST, LOADED = "definitions", "loaded"  # steps of the journal
+
+
+@dataclass
+class DirectoryLoad:
+    """One load into ``dbname``, which exists. ``journal`` tells what an earlier run of the same restore has done."""
+
+    database: Database
+    dbname: str
+    contents: Contents
+    source: Source
+    journal: Journal
+    progress: Progress
+    workers: int
+    clock: Callable[[], float] = time.monotonic
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _board: Board = field(default_factory=Board)
+
+    def run(self, pg_restore: PgRestore) -> None:
+        """Load everything but what comes last. Raises ``RestoreError``, and what reading the backup raises."""
+        self._done = set(self.journal.done.get(LOADED, {}).get("files", ()))
+        self._resumed = FIRST in self.journal.done
+        self._left = {table.entry.file: len(table.parts) for table in self.contents.tables}
+        self._told = self.clock()
+        with Crew(self.workers, "load") as crew:
+            if not self._resumed:
+                pg_restore.run(self.contents.first, crew.stopped_by)
+                for table in self.contents.extension_rows:
+                    self._whole(crew, table)
+                self.journal.record(FIRST)
+            there = self._present() if self._resumed else frozenset[str]()
+            self._plan(crew, pg_restore, there)
+            for _ in range(self.workers):
+                crew.start(lambda: self._board.work(crew.check))
+            crew.wait()
+
+    def finish(self, pg_restore: PgRestore) -> None:
+        """What comes last: foreign keys, triggers, rights, views; then statistics."""
+        entries = list(self.contents.last)
+        if self._resumed:
+            entries = self._not_yet(entries)
+        with Crew(1, "finish") as crew:
+            crew.start(lambda: pg_restore.run(entries, crew.stopped_by, jobs=self.workers))
+            crew.wait()
+
+    def _plan(self, crew: Crew, pg_restore: PgRestore, there: frozenset[str]) -> None:
+        """Put on the board what can begin at once."""
+        total = sum(table.size_bytes for table in self.contents.tables)
+        for table in self.contents.tables:
+            build = self._builder(crew, pg_restore, table, there)
+            if table.entry.file in self._done:
+                self.progress.advance(table.size_bytes)
+                build()
+            elif len(table.parts) > 1 and self.workers > 1 and table.size_bytes * self.workers > total:
+                self._board.add(table.size_bytes, self._splitter(crew, table, build))
+            else:
+                self._board.add(table.size_bytes, self._loader(crew, table, build))
+        if self.contents.large_objects:
+            self._board.add(0, lambda: self._large_objects(crew))
+
+    def _loader(self, crew: Crew, table: TableRows, build: Callable[[], None]) -> Callable[[], None]:
+        def work() -> None:
+            self._whole(crew, table)
+            self._finished(table)
+            build()
+
+        return work
+
+    def _splitter(self, crew: Crew, table: TableRows, build: Callable[[], None]) -> Callable[[], None]:
+        """Its parts side by side; the last to end goes on with the indexes."""
+
+        def part_work(part: Artifact) -> None:
+            with self._session(crew) as session:
+                self._copy(session, crew, table, part, "")
+            with self._lock:
+                self._left[table.entry.file] -= 1
+                ready = self._left[table.entry.file] == 0
+            if ready:
+                self._finished(table)
+                build()
+
+        def work() -> None:
+            if self._resumed:
+                with self._session(crew) as session:
+                    session.execute(_sql(f"TRUNCATE TABLE ONLY {table.sql}"))
+            for part in table.parts:
+                self._board.add(table.size_bytes, lambda part=part: part_work(part))  # type: ignore[misc]
+
+        return work
+
+    def _builder(
+        self, crew: Crew, pg_restore: PgRestore, table: TableRows, there: frozenset[str]
+    ) -> Callable[[], None]:
+        """Constraints first: they hold the table for themselves. Then the indexes of a large table, side by side."""
+        constraints = [entry for entry in table.constraints if present.name(entry) not in there]
+        indexes = [entry for entry in table.indexes if present.name(entry) not in there]
+
+        def build(entries: list[Entry], then: Callable[[], None] = lambda: None) -> Callable[[], None]:
+            def work() -> None:
+                pg_restore.run(entries, crew.stopped_by)
+                then()
+
+            return work
+
+        def build_indexes() -> None:
+            for entry in indexes:
+                self._board.add(table.size_bytes, build([entry]))
+
+        def begin() -> None:
+            if table.size_bytes < LARGE_BYTES:
+                self._small_ones += [*constraints, *indexes]
+            elif constraints:
+                self._board.add(table.size_bytes, build(constraints, build_indexes))
+            else:
+                build_indexes()
+
+        return begin
+
+    _small_ones: list[Entry] = field(default_factory=list)
+
+    def _whole(self, crew: Crew, table: TableRows) -> None:
+        """All of a table in one session; a large one frozen, in one transaction that empties it first."""
+        frozen = table.size_bytes >= LARGE_BYTES
+        with self._session(crew) as session, session.transaction():
+            if frozen or (self._resumed and table in self.contents.tables):
+                session.execute(_sql(f"TRUNCATE TABLE ONLY {table.sql}"))
+            for part in table.parts:
+                self._copy(session, crew, table, part, " WITH (FREEZE)" if frozen else "")
+
+    def _copy(
+        self, session: "Session[tuple[Any, ...]]", crew: Crew, table: TableRows, part: Artifact, how: str
+    ) -> None:
+        import psycopg
+
+        try:
+            with (
+                session.cursor() as cursor,
+                cursor.copy(_sql(f"COPY {table.sql} {table.columns} FROM STDIN{how}")) as copy,
+                self.source.open(part.role) as chunks,
+            ):
+                for chunk in chunks:
+                    crew.check()
+                    copy.write(chunk)
+                    self.progress.advance(len(chunk))
+        except psycopg.Error as error:
+            crew.check()
+            raise RestoreError(
+                f"{self.database.target}: the rows of {table.entry.namespace}.{table.entry.tag} could not be loaded "
+                f"into {self.dbname}: {str(error).strip().splitlines()[0]}",
+                hint="The live database was not touched.",
+            ) from error
+
+    def _large_objects(self, crew: Crew) -> None:
+        with self._session(crew) as session, self.source.open(blobs.BLOBS.role) as chunks:
+            blobs.load(session, chunks, self.progress.advance)
+
+    @contextmanager
+    def _session(self, crew: Crew) -> "Iterator[Session[tuple[Any, ...]]]":
+        with (
+            self.database.connection.session(self.dbname) as session,
+            crew.stopped_by(lambda: session.cancel_safe(timeout=5)),
+        ):
+            for name, value in SETTINGS.items():
+                session.execute(_sql(f"SET {name} = '{value}'"))
+            for statement in (f"SET client_encoding = '{self.contents.encoding}'", "SET search_path = ''"):
+                session.execute(_sql(statement))
+            session.execute("SET row_security = off")
+            yield session
+
+    def _finished(self, table: TableRows) -> None:
+        """Journal it, at once when it is large, with others when not."""
+        with self._lock:
+            self._done.add(table.entry.file)
+            files = sorted(self._done)
+            now = self.clock()
+            if table.size_bytes < LARGE_BYTES and now - self._told < JOURNAL_SECONDS:
+                return
+            self._told = now
+            self.journal.record(LOADED, files=files)
+
+    def _present(self) -> frozenset[str]:
+        with self.database.connection.session(self.dbname) as session:
+            return present.names(session)
+
+    def _not_yet(self, entries: list[Entry]) -> list[Entry]:
+        with self.database.connection.session(self.dbname) as session:
+            return present.not_yet(session, entries)
+
+
+def _sql(text: str) -> bytes:
+    """Text with names from the archive, which were quoted, for a driver that wants to see a literal."""
+    return text.encode("utf-8", "surrogateescape")

@@ -1,0 +1,97 @@
+"""pg_restore on the table of contents alone: definitions, rights, indexes; the rows go in another way."""
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from backstay.cluster.proc import Process
+from backstay.core.errors import RestoreError, ToolError
+from backstay.tiers.postgres.database import Database
+from backstay.tiers.postgres.directory.toc import Entry, Toc
+from backstay.tiers.postgres.load import SETTINGS
+from backstay.tiers.postgres.programs import Program, find_pg_restore
+from backstay.tiers.postgres.selection import LEAVES, map_roles, outside
+
+OF_THE_SERVER = {"DATABASE", "DATABASE PROPERTIES", "DATABASE ACL", "ROLE"}  # made by Backstay, never by the archive
+_ERROR = re.compile(r"(?:pg_restore: )?(?:error: )?(?:could not execute query: )?(?:ERROR|FATAL):\s+(.*)")
+
+StoppedBy = Callable[[Callable[[], None]], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True)
+class PgRestore:
+    """Restores chosen entries of an archive into ``dbname``. Made by ``opened``."""
+
+    database: Database
+    dbname: str
+    program: Program
+    folder: Path
+
+    def run(self, entries: Sequence[Entry], stopped_by: StoppedBy, *, jobs: int = 1) -> None:
+        """Restore just these entries, in the archive's order; so many at once as their dependencies allow.
+
+        Raises ``RestoreError`` with the server's words about the first that failed.
+        """
+        if not entries:
+            return
+        argv = [
+            self.program.path,
+            "--exit-on-error",
+            "--no-password",
+            f"--dbname={self.dbname}",
+            f"--jobs={jobs}",
+        ]
+        options = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
+        with tempfile.NamedTemporaryFile("w", dir=self.folder, prefix="list-", suffix=".txt") as chosen:
+            chosen.writelines(f"{entry.dump_id};\n" for entry in entries)
+            chosen.flush()
+            argv += [f"--use-list={chosen.name}", str(self.folder)]
+            with (
+                self.database.connection.environment(self.dbname, PGOPTIONS=options) as (env, handles),
+                Process(argv, env=env, pass_fds=handles) as process,
+                stopped_by(process.stop),
+            ):
+                try:
+                    process.check()
+                except ToolError as error:
+                    raise RestoreError(
+                        f"{self.database.target} cannot be restored into {self.dbname}: {_first_error(process.tail)}",
+                        hint="The live database was not touched.",
+                        tail=process.tail,
+                    ) from error
+
+
+@contextmanager
+def opened(database: Database, dbname: str, toc: Toc, roles: Mapping[str, str]) -> Iterator[PgRestore]:
+    """pg_restore on ``toc`` with the roles in it renamed, in a folder that is gone at the end.
+
+    Raises ``RestoreError`` for an archive that reaches beyond its database, ``ToolMissing``.
+    """
+    for entry in toc.entries:
+        statement = (entry.defn or "").encode("utf-8", "surrogateescape")
+        if entry.desc not in OF_THE_SERVER and statement.startswith(LEAVES):
+            raise outside(statement)
+    program = find_pg_restore(database.bin)
+    with tempfile.TemporaryDirectory(prefix="backstay-toc-") as folder:
+        renamed = replace(toc, entries=tuple(_renamed(entry, roles) for entry in toc.entries)) if roles else toc
+        (Path(folder) / "toc.dat").write_bytes(renamed.encode())
+        yield PgRestore(database, dbname, program, Path(folder))
+
+
+def _renamed(entry: Entry, roles: Mapping[str, str]) -> Entry:
+    lines = (entry.defn or "").encode("utf-8", "surrogateescape").splitlines(keepends=True)
+    defn = b"".join(map_roles(line, roles) for line in lines).decode("utf-8", "surrogateescape")
+    owner = roles.get(entry.owner, entry.owner) if entry.owner else entry.owner
+    return replace(entry, defn=defn if entry.defn is not None else None, owner=owner)
+
+
+def _first_error(tail: Sequence[str]) -> str:
+    """The first ERROR, and the statement it is about: the next lines begin with ``Command was:``."""
+    for at, line in enumerate(tail):
+        if match := _ERROR.search(line):
+            command = next((rest for rest in tail[at + 1 : at + 4] if rest.startswith("Command was:")), "")
+            return match[1] + (f" ({command.removeprefix('Command was: ')[:120]})" if command else "")
+    return " / ".join(tail[-3:]) or "pg_restore ended without a word"
