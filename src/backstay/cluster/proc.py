@@ -87,15 +87,24 @@ class Process:
 
     def output(self) -> Iterator[bytes]:
         """What the program writes, in chunks of up to 1 MiB; then ``check``."""
-        while chunk := self.read():
-            yield chunk
+        buffer = memoryview(bytearray(CHUNK_BYTES))
+        size = got = 1
+        while got:
+            size = 0
+            while size < CHUNK_BYTES and (got := self.read_into(buffer[size:])):
+                size += got
+            if size:
+                yield bytes(buffer[:size])
         self.check()
 
-    def read(self) -> bytes:
-        """The next of what the program writes, at most 1 MiB; empty at its end."""
+    def read_into(self, buffer: memoryview) -> int:
+        """Read what the program has written, at least one byte and at most what fits; 0 at its end.
+
+        Programs write to a pipe in small pieces. Who collects them before working on them spares much of the work.
+        """
         pipe = self._popen.stdout
         assert pipe is not None, "opened without stdout"  # noqa: S101 - a mistake in this program, not in its input
-        return pipe.read(CHUNK_BYTES)
+        return pipe.readinto(buffer)  # type: ignore[attr-defined,no-any-return]
 
     def write(self, data: bytes) -> None:
         """Give the program something to read, for a dialogue. Raises ``ToolError`` when it has ended."""

@@ -249,7 +249,7 @@ def _connect(options: S3Options) -> "S3Client":
         "connect_timeout": options.connect_timeout_seconds,
         "read_timeout": options.read_timeout_seconds,
         "retries": {"mode": "standard", "total_max_attempts": options.max_attempts},
-        "s3": {"addressing_style": options.addressing_style},
+        "s3": {"addressing_style": options.addressing_style, "payload_signing_enabled": options.sign_payload},
         "max_pool_connections": CONNECTIONS,
         "tcp_keepalive": True,
         "request_checksum_calculation": "when_required",

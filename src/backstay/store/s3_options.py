@@ -11,6 +11,7 @@ from backstay.store.base import check_key
 
 ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 # Infrequent-access classes bill every object as at least 128 KB, and a manifest must be cheap to read.
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 STORAGE_CLASS_FROM_BYTES = 128 * 1024
 
 
@@ -54,6 +55,13 @@ class S3Options:
                 check_key(self.root.rstrip("/"))
             except UsageError as error:
                 raise ConfigError(f"the store's prefix {self.prefix!r} is not a path within a bucket") from error
+
+    @property
+    def sign_payload(self) -> bool:
+        """Whether each body is hashed for its signature, which costs client and server as much as compressing it: only
+        where nothing else keeps others on the way from changing it. TLS does, and on loopback there is nobody."""
+        where = urlsplit(self.endpoint_url or "https://")
+        return where.scheme != "https" and where.hostname not in LOOPBACK
 
     @property
     def root(self) -> str:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from backstay.cluster.proc import Process
+from backstay.cluster.proc import CHUNK_BYTES, Process
 from backstay.tiers.postgres.database import Database
 
 # How values are written must not depend on the settings of a role or a database (pg_dump.c, setup_connection); nobody
@@ -49,19 +49,20 @@ class CopyReader:
         end = f"{token}\n".encode()
         process = self._open()
         process.write(f"LOCK TABLE ONLY {table} IN ACCESS SHARE MODE NOWAIT;\n{copy}\n\\echo {token}\n".encode())
-        held = b""
+        buffer, size, margin = memoryview(bytearray(CHUNK_BYTES)), 0, len(end)
         while True:
-            chunk = process.read()
-            if not chunk:
+            got = process.read_into(buffer[size:])
+            if not got:
                 process.check()
                 raise process.failure("ended in the middle of a table")
-            data = held + chunk if held else chunk
-            if data.endswith(end):
-                if len(data) > len(end):
-                    yield data[: -len(end)]
+            size += got
+            if size >= margin and buffer[size - margin : size] == end:
+                if size > margin:
+                    yield bytes(buffer[: size - margin])
                 return
-            held = data[-len(end) :]
-            yield data[: -len(end)]
+            if size == CHUNK_BYTES:
+                yield bytes(buffer[:-margin])
+                buffer[:margin], size = bytes(buffer[-margin:]), margin
 
     def stop(self) -> None:
         """End the session at once."""
