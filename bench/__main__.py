@@ -2,20 +2,21 @@
 
 import argparse
 import json
-import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
 from backstay import __version__
 from backstay.core.errors import BackstayError
 from backstay.core.units import format_duration
-from bench import backup, catalog, restore, small, startup
+from bench import backup, catalog, onetable, restore, small, startup
 from bench.arena import Arena
-from bench.result import Result
+from bench.measure import cores
+from bench.result import Result, summary
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCHMARKS: Mapping[str, Callable[[Arena], Result]] = {
@@ -23,6 +24,7 @@ BENCHMARKS: Mapping[str, Callable[[Arena], Result]] = {
     "small": small.run,
     "backup": backup.run,
     "restore": restore.run,
+    "onetable": onetable.run,
     "catalog": catalog.run,
 }
 
@@ -51,15 +53,17 @@ def main(arguments: Sequence[str]) -> int:
 def _measure(names: Sequence[str], runs: int, file: Path | None) -> int:
     started = time.monotonic()
     with Arena(ROOT / ".bench", ROOT / ".venv-bench", runs, _say) as arena:
-        machine = {"cores": len(os.sched_getaffinity(0)), "Backstay": __version__, **arena.versions()}
+        machine = {"cores": cores(), "Backstay": __version__, **arena.versions()}
         _say("\n".join(f"{name}: {value}" for name, value in machine.items()))
         results = [BENCHMARKS[name](arena) for name in names]
     _say("\n" + "\n\n".join(result.text() for result in results))
+    _say("\n" + summary(results, cores()))
     took = format_duration(time.monotonic() - started)
     _say(f"\nmeasured in {took} on {machine['cores']} cores; compare ratios, not seconds")
     if file:
+        ratios = [asdict(ratio) for result in results for ratio in result.ratios]
         figures = {result.name: result.figures for result in results}
-        file.write_text(json.dumps({"machine": machine, "benchmarks": figures}, indent=2) + "\n")
+        file.write_text(json.dumps({"machine": machine, "ratios": ratios, "benchmarks": figures}, indent=2) + "\n")
     return 0
 
 

@@ -19,23 +19,10 @@ from psycopg import sql
 from backstay.demo.compare import Fingerprint, fingerprint
 from backstay.demo.world import World
 from backstay.store.s3 import S3Options, S3Store, create_bucket
-from bench import measure, shop
+from bench import databases, measure
+from bench.targets import LEDGER, SHOP, SMALL, TARGETS, configuration
 
 SCRIPT_BUCKET, BACKSTAY_BUCKET = "bench-script", "bench-backstay"
-DATABASE, SMALL = "shop", "small"
-CONFIGURATION = """\
-cluster: bench
-stores:
-  main: {{url: "s3://{bucket}", endpoint: "{endpoint}", credentials: "file:{credentials}"}}
-postgres:
-  host: {host}
-  port: {port}
-  user: {user}
-  password: file:{password_file}
-  bin: {bin}
-  databases:
-{databases}
-"""
 
 
 class Arena:
@@ -56,8 +43,15 @@ class Arena:
     def database(self) -> str:
         """The name of the shop's database, which is built when it is first asked for."""
         self.say("building a database of about 800 MB of SQL text")
-        shop.build(self._world.postgres, DATABASE)
-        return DATABASE
+        databases.build(self._world.postgres, SHOP, databases.SHOP)
+        return SHOP
+
+    @cached_property
+    def ledger(self) -> str:
+        """The name of the database with one big table, which is built when it is first asked for."""
+        self.say("building a database of about 500 MB with one big table")
+        databases.build(self._world.postgres, LEDGER, databases.LEDGER)
+        return LEDGER
 
     @cached_property
     def small_database(self) -> str:
@@ -88,13 +82,23 @@ class Arena:
             row = connection.execute("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn").fetchone()
         return int(row[0]) if row else 0
 
+    def size_bytes(self, name: str) -> int:
+        """What a database takes on the server's disk."""
+        with self._world.postgres.connect() as connection:
+            row = connection.execute("SELECT pg_database_size(%s)", (name,)).fetchone()
+        return int(row[0]) if row else 0
+
     def run(self, *commands: Sequence[str], env: Mapping[str, str]) -> measure.Run:
         """Measure one pipeline, after a checkpoint and once the machine is quiet. Raises ``ToolError``."""
+        return self.steps([commands], env)
+
+    def steps(self, pipelines: Sequence[Sequence[Sequence[str]]], env: Mapping[str, str]) -> measure.Run:
+        """Measure pipelines that follow each other at once, as ``a | b && c``, as one. Raises ``ToolError``."""
         with self._world.postgres.connect() as connection:
             connection.execute("CHECKPOINT")
         measure.wait_until_quiet(self.say)
         servers = {"PostgreSQL": self._world.postgres.pid or 0, "SeaweedFS": self._world.s3.pid or 0}
-        return measure.run(commands, env, servers)
+        return measure.joined([measure.run(commands, env, servers) for commands in pipelines])
 
     def postgres(self, program: str, *arguments: str) -> list[str]:
         """A client program of PostgreSQL's, as a script calls it; the password is in the environment."""
@@ -147,10 +151,11 @@ class Arena:
         with closing(S3Store(options)) as store:
             yield store
 
-    def configure(self, path: Path, bucket: str, databases: Sequence[str]) -> None:
-        """Write a ``backstay.yaml`` for these databases, backed up daily into this bucket."""
+    def configure(self, path: Path, bucket: str, targets: Mapping[str, str]) -> None:
+        """Write a ``backstay.yaml`` for these targets, backed up into this bucket."""
         server = self._world.postgres
-        text = CONFIGURATION.format(
+        text = configuration(
+            targets,
             bucket=bucket,
             endpoint=self._world.s3.endpoint_url,
             credentials=self._credentials,
@@ -159,7 +164,6 @@ class Arena:
             user=server.superuser,
             password_file=server.password_file,
             bin=server.bin_dir,
-            databases="\n".join(f'    {name}: {{schedule: "0 3 * * *"}}' for name in databases),
         )
         path.write_text(text)
 
@@ -183,7 +187,7 @@ class Arena:
                     pass
             self._credentials.touch(mode=0o600)
             self._credentials.write_text("".join(f"{name}={value}\n" for name, value in self._keys.items()))
-            self.configure(self._world.config, BACKSTAY_BUCKET, [DATABASE, SMALL])
+            self.configure(self._world.config, BACKSTAY_BUCKET, TARGETS)
         except BaseException:
             self._remove()
             raise

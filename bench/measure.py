@@ -34,9 +34,10 @@ class Use:
 
 @dataclass(frozen=True)
 class Run:
-    """One pipeline, from the start of its first program to the end of its last.
+    """One pipeline, or several that follow each other, from the start of the first program to the end of the last.
 
-    ``servers`` are processor seconds by name of the server; ``elsewhere`` those of the machine that went to others.
+    ``servers`` are processor seconds by name of the server; ``elsewhere`` those of the machine that went to others;
+    ``steps`` the seconds of each pipeline.
     """
 
     seconds: float
@@ -44,6 +45,7 @@ class Run:
     servers: Mapping[str, float]
     elsewhere: float
     output: bytes
+    steps: tuple[float, ...]
 
     @property
     def peak_bytes(self) -> int:
@@ -74,7 +76,24 @@ def run(commands: Sequence[Sequence[str]], env: Mapping[str, str], servers: Mapp
         programs = tuple(program.result() for program in pipeline)
     used = {name: tree_seconds(pid) - cpu[name] for name, pid in servers.items()}
     ours = sum(program.cpu_seconds for program in programs) + sum(used.values())
-    return Run(seconds, programs, used, max(0.0, busy.seconds() - ours), output)
+    return Run(seconds, programs, used, max(0.0, busy.seconds() - ours), output, (seconds,))
+
+
+def joined(runs: Sequence[Run]) -> Run:
+    """Pipelines that followed each other, as one."""
+    return Run(
+        seconds=sum(one.seconds for one in runs),
+        programs=tuple(program for one in runs for program in one.programs),
+        servers={name: sum(one.servers[name] for one in runs) for name in runs[0].servers},
+        elsewhere=sum(one.elsewhere for one in runs),
+        output=runs[-1].output,
+        steps=tuple(seconds for one in runs for seconds in one.steps),
+    )
+
+
+def cores() -> int:
+    """Cores that may be used."""
+    return len(os.sched_getaffinity(0))
 
 
 def wait_until_quiet(say: Callable[[str], None]) -> None:

@@ -21,7 +21,7 @@ MAX_LINE_BYTES = 64 << 20  # of SQL, not of COPY data: far above any statement p
 _QUOTE = re.compile(rb"""'|"|--|\$(?:[A-Za-z_\x80-\xff][A-Za-z0-9_\x80-\xff]*)?\$""")
 _HEADER = re.compile(rb"^-- (Data for )?Name: (.*); Type: (.*); Schema: (.*); Owner: (.*?)(?:; Tablespace: .*)?$")
 IDENTIFIER = rb'(?:"(?:[^"]|"")*"|[^\s".(]+)'
-COPY = re.compile(rb"^COPY (" + IDENTIFIER + rb")\.(" + IDENTIFIER + rb")\s*(?:\(.*\))?\s*FROM stdin;\s*$", re.DOTALL)
+COPY = re.compile(rb"^COPY (" + IDENTIFIER + rb")\.(" + IDENTIFIER + rb")\s*(\(.*\))?\s*FROM stdin;\s*$", re.DOTALL)
 SETVAL = re.compile(rb"^SELECT pg_catalog\.setval\('((?:[^']|'')*)', (-?\d+), (true|false)\);")
 _LO_CREATE = re.compile(rb"^SELECT pg_catalog\.lo_create\('(\d+)'\);")
 

@@ -16,14 +16,10 @@ from backstay.core.model import Finding, Outcome, Plan, Progress, Severity
 from backstay.tiers.base import Journal, Source
 from backstay.tiers.postgres import compare, roles, swap
 from backstay.tiers.postgres.database import Database
-from backstay.tiers.postgres.directory.contents import is_directory, read_toc, sort
-from backstay.tiers.postgres.directory.load import DirectoryLoad
-from backstay.tiers.postgres.directory.pgrestore import opened
-from backstay.tiers.postgres.frozen import large_tables
-from backstay.tiers.postgres.load import Rewrite, load
+from backstay.tiers.postgres.directory.contents import is_directory
+from backstay.tiers.postgres.directory.load import FIRST
+from backstay.tiers.postgres.loading import loading
 from backstay.tiers.postgres.plan import IN_PLACE, SIDE, SWAP
-from backstay.tiers.postgres.selection import Selection
-from backstay.tiers.postgres.workers import worker_count
 
 if TYPE_CHECKING:
     from psycopg import Connection as Session
@@ -90,10 +86,14 @@ class Restore:
             with self._phase("drop"), self._maintenance() as session:
                 swap.drop(session, self._into)
         try:
-            with self._phase("create"):
-                self._create(source.backup.contents)
-            with self._phase("load", total_bytes=_plain_bytes(source)):
-                counts = self._load_directory(source) if is_directory(source.backup) else self._load(source)
+            if not self._goes_on(source):
+                with self._phase("create"):
+                    self._create(source.backup.contents)
+            with loading(self.database, self.plan.details, source, self.journal, self.progress) as loads:
+                with self._phase("load", total_bytes=_plain_bytes(source)):
+                    counts = loads.load()
+                with self._phase("finish"):
+                    loads.finish()
             with self._phase("compare"):
                 self._compare(source.backup.contents, counts)
         except BaseException as error:
@@ -137,35 +137,6 @@ class Restore:
         for role in missing:
             for parent in role.get("member_of", ()):
                 session.execute(SQL("GRANT {} TO {}").format(Identifier(parent), Identifier(role["name"])))
-
-    def _load(self, source: Source) -> dict[str, int]:
-        """Load the dump; returns the rows it held by table. A foreign dump is only now known."""
-        details = self.plan.details
-        selection = Selection(frozenset(details["tables"]), frozenset(details["schemas"]))
-        large = large_tables(source.backup.contents)
-        rewrite = Rewrite(selection if self._mode == SIDE else Selection(), details["map_roles"], large)
-        with source.open("dump") as chunks:
-            contents = load(self.database, self._into, chunks, rewrite, self.progress)
-        with self.database.connection.session(self._into) as session:
-            session.execute("ANALYZE")
-        return contents.tables
-
-    def _load_directory(self, source: Source) -> dict[str, int]:
-        """Load a directory, by many sessions. What an earlier run has loaded is not loaded again."""
-        details = self.plan.details
-        selection = Selection(frozenset(details["tables"]), frozenset(details["schemas"]))
-        toc = read_toc(source)
-        contents = sort(toc, source.backup, selection if self._mode == SIDE else Selection())
-        with self._maintenance() as session:
-            workers = worker_count(session, self.database.workers)
-        load = DirectoryLoad(self.database, self._into, contents, source, self.journal, self.progress, workers)
-        with opened(self.database, self._into, toc, details["map_roles"]) as pg_restore:
-            load.run(pg_restore)
-            with self._phase("finish"):
-                load.finish(pg_restore)
-        with self.database.connection.session(self._into) as session:
-            session.execute("ANALYZE")
-        return {}
 
     def _compare(self, contents: Mapping[str, Any], counts: Mapping[str, int]) -> None:
         """Against the manifest; against what the dump was seen to hold where there is no manifest."""
@@ -216,6 +187,15 @@ class Restore:
             return False
         with self._maintenance() as session:
             return not swap.exists(session, self._into) and swap.exists(session, str(self.plan.details["live"]))
+
+    def _goes_on(self, source: Source) -> bool:
+        """Whether a killed run has left a database that can be filled further. Whoever still works for it is ended."""
+        begun = is_directory(source.backup) and FIRST in self.journal.done
+        if not begun or not self._beside_exists():
+            return False
+        with self._maintenance() as session:
+            session.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (self._into,))
+        return True
 
     def _beside_exists(self) -> bool:
         with self._maintenance() as session:

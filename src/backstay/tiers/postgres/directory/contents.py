@@ -9,11 +9,13 @@ from backstay.tiers.base import Source
 from backstay.tiers.postgres.directory import toc as archive
 from backstay.tiers.postgres.directory.pgrestore import OF_THE_SERVER
 from backstay.tiers.postgres.directory.toc import Entry, Section, Toc
+from backstay.tiers.postgres.dumptext import COPY
 from backstay.tiers.postgres.selection import Selection
 
 MAX_TOC_BYTES = 1 << 30
 RIGHTS = {"ACL", "DEFAULT ACL"}  # last, so that an owner who took rights from itself can still be loaded for
 ROWS, LARGE_OBJECTS = "TABLE DATA", "BLOBS"
+EMPTY_OBJECTS = {"BLOB", "BLOB METADATA"}
 EARLY = {"INDEX", "CONSTRAINT"}  # may be built as soon as the rows of their one table are there
 
 
@@ -34,9 +36,8 @@ class TableRows:
     @property
     def columns(self) -> str:
         """``(a, b)``, from the statement that pg_restore would use; empty for a table without columns."""
-        copy = self.entry.copy or ""
-        start, end = copy.find(" ("), copy.rfind(") FROM stdin")
-        return copy[start + 1 : end + 1] if 0 <= start < end else ""
+        match = COPY.match((self.entry.copy or "").encode("utf-8", "surrogateescape"))
+        return match[3].decode("utf-8", "surrogateescape") if match and match[3] else ""
 
     @property
     def size_bytes(self) -> int:
@@ -85,7 +86,7 @@ def sort(toc: Toc, backup: Backup, selection: Selection) -> Contents:
     tables = tuple(table for table in rows if _definition(table.entry) in own)
     built = {entry.dump_id for table in tables for entry in (*table.indexes, *table.constraints)}
     others = [entry for entry in wanted if entry.desc not in {ROWS, LARGE_OBJECTS} and entry.dump_id not in built]
-    first = [entry for entry in others if entry.section == Section.PRE_DATA and entry.desc not in RIGHTS]
+    first = [entry for entry in others if _comes_first(entry)]
     taken = {entry.dump_id for entry in first}
     return Contents(
         toc=toc,
@@ -105,6 +106,11 @@ def _is_wanted(entry: Entry, selection: Selection) -> bool:
     if selection and kind == "INDEX":
         return selection.wants_index((entry.defn or "").encode("utf-8", "surrogateescape"))
     return selection.wants(kind, entry.tag or "", entry.namespace or "")
+
+
+def _comes_first(entry: Entry) -> bool:
+    """Definitions, and large objects while they are empty, which newer versions list among the data."""
+    return (entry.section == Section.PRE_DATA and entry.desc not in RIGHTS) or entry.desc in EMPTY_OBJECTS
 
 
 def _files(backup: Backup) -> Mapping[str, Sequence[Artifact]]:

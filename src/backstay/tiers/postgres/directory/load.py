@@ -46,6 +46,7 @@ class DirectoryLoad:
     clock: Callable[[], float] = time.monotonic
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _board: Board = field(default_factory=Board)
+    _small_ones: list[Entry] = field(default_factory=list)
 
     def run(self, pg_restore: PgRestore) -> None:
         """Load everything but what comes last. Raises ``RestoreError``, and what reading the backup raises."""
@@ -67,7 +68,8 @@ class DirectoryLoad:
 
     def finish(self, pg_restore: PgRestore) -> None:
         """What comes last: foreign keys, triggers, rights, views; then statistics."""
-        entries = list(self.contents.last)
+        order = {entry.dump_id: at for at, entry in enumerate(self.contents.toc.entries)}
+        entries = sorted([*self.contents.last, *self._small_ones], key=lambda entry: order[entry.dump_id])
         if self._resumed:
             entries = self._not_yet(entries)
         with Crew(1, "finish") as crew:
@@ -139,15 +141,14 @@ class DirectoryLoad:
 
         def begin() -> None:
             if table.size_bytes < LARGE_BYTES:
-                self._small_ones += [*constraints, *indexes]
+                with self._lock:
+                    self._small_ones += [*constraints, *indexes]
             elif constraints:
                 self._board.add(table.size_bytes, build(constraints, build_indexes))
             else:
                 build_indexes()
 
         return begin
-
-    _small_ones: list[Entry] = field(default_factory=list)
 
     def _whole(self, crew: Crew, table: TableRows) -> None:
         """All of a table in one session; a large one frozen, in one transaction that empties it first."""

@@ -1,0 +1,88 @@
+"""Filling a new database from a backup, whatever its format: first the rows, then what goes on top of them."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from backstay.core.model import Progress
+from backstay.tiers.base import Journal, Source
+from backstay.tiers.postgres.database import Database
+from backstay.tiers.postgres.directory.contents import is_directory, read_toc, sort
+from backstay.tiers.postgres.directory.load import DirectoryLoad
+from backstay.tiers.postgres.directory.pgrestore import PgRestore, opened
+from backstay.tiers.postgres.frozen import large_tables
+from backstay.tiers.postgres.load import Rewrite, load
+from backstay.tiers.postgres.plan import SIDE
+from backstay.tiers.postgres.selection import Selection
+from backstay.tiers.postgres.workers import worker_count
+
+
+class Loading(Protocol):
+    """Two steps, in this order."""
+
+    def load(self) -> Mapping[str, int]:
+        """The rows; returns how many of each table, where only the dump itself could tell."""
+
+    def finish(self) -> None:
+        """Everything else, and statistics."""
+
+
+@contextmanager
+def loading(
+    database: Database, details: Mapping[str, Any], source: Source, journal: Journal, progress: Progress
+) -> Iterator[Loading]:
+    """How the backup in ``source`` is loaded, by the ``details`` of a plan; what it needs is gone at the end."""
+    into, roles = str(details["into"]), details["map_roles"]
+    chosen = Selection(frozenset(details["tables"]), frozenset(details["schemas"]))
+    selection = chosen if details["mode"] == SIDE else Selection()
+    if not is_directory(source.backup):
+        rewrite = Rewrite(selection, roles, large_tables(source.backup.contents))
+        yield _SqlLoading(database, into, source, rewrite, progress)
+        return
+    toc = read_toc(source)
+    contents = sort(toc, source.backup, selection)
+    with database.connection.session(database.maintenance) as session:
+        workers = worker_count(session, database.workers)
+    with opened(database, into, toc, roles) as pg_restore:
+        yield _DirectoryLoading(DirectoryLoad(database, into, contents, source, journal, progress, workers), pg_restore)
+
+
+def analyze(database: Database, dbname: str) -> None:
+    """Collect statistics: without them the first queries are planned blindly."""
+    with database.connection.session(dbname) as session:
+        session.execute("ANALYZE")
+
+
+@dataclass(frozen=True)
+class _SqlLoading:
+    database: Database
+    into: str
+    source: Source
+    rewrite: Rewrite
+    progress: Progress
+
+    def load(self) -> Mapping[str, int]:
+        """The whole dump."""
+        with self.source.open("dump") as chunks:
+            return load(self.database, self.into, chunks, self.rewrite, self.progress).tables
+
+    def finish(self) -> None:
+        """Statistics: the dump was all of it."""
+        analyze(self.database, self.into)
+
+
+@dataclass(frozen=True)
+class _DirectoryLoading:
+    directory: DirectoryLoad
+    pg_restore: PgRestore
+
+    def load(self) -> Mapping[str, int]:
+        """The rows and the indexes of large tables; their numbers are in the manifest."""
+        self.directory.run(self.pg_restore)
+        return {}
+
+    def finish(self) -> None:
+        """What needs all rows, then statistics."""
+        self.directory.finish(self.pg_restore)
+        analyze(self.directory.database, self.directory.dbname)
