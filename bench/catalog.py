@@ -25,6 +25,7 @@ from backstay.report import status
 from backstay.store.base import Store
 from backstay.store.wrap import Metered, Usage
 from bench.arena import Arena
+from bench.figures import PROCESSORS, as_json, mib, processors
 from bench.measure import Run, spread
 from bench.result import Result
 
@@ -35,6 +36,7 @@ PROVEN_EVERY = 7  # one drill a week
 TABLES = 23
 WRITERS = 8
 RUNS = 3
+EMPTY, FULL = "empty", "full"
 PAGE = 1000  # objects in one answer to a list request
 Action = Callable[[Context], object]
 
@@ -42,7 +44,7 @@ Action = Callable[[Context], object]
 def run(arena: Arena) -> Result:
     """Fill a bucket, then ask."""
     config = arena.folder / "catalog.yaml"
-    arena.configure(config, BUCKET, [target.name for target in TARGETS])
+    arena.configure(config, BUCKET, {target.name: "" for target in TARGETS})
     now = datetime.now(UTC)
     arena.say(f"writing {MANIFESTS:,} manifests")
     with arena.bucket(BUCKET) as store:
@@ -50,24 +52,19 @@ def run(arena: Arena) -> Result:
     title = (
         f"Catalog of {MANIFESTS:,} manifests and {written - MANIFESTS:,} proofs of {len(TARGETS)} targets, in SeaweedFS"
     )
-    result = Result("catalog", title, ("", "cold: seconds", "requests", "warm: seconds", "requests", "peak RSS"))
+    result = Result("catalog", title, ("", "seconds", "requests", "peak RSS", *PROCESSORS))
     for command, action in (("list", _list), ("status", partial(_status, now=now))):
         times = _times(arena, config, command)
         asked = _requests(arena, config, action)
-        result.rows.append(
-            (
-                f"backstay {command}",
-                spread([one.seconds for one in times["cold"]], ".2f"),
-                f"{asked['cold']:,}",
-                spread([one.seconds for one in times["warm"]], ".2f"),
-                f"{asked['warm']:,}",
-                f"{max(one.peak_bytes for runs in times.values() for one in runs) / 2**20:.0f} MiB",
-            )
-        )
+        for kind, runs in times.items():
+            took = spread([one.seconds for one in runs], ".2f")
+            peak = mib(max(one.peak_bytes for one in runs))
+            row = (f"backstay {command}, {kind} cache", took, f"{asked[kind]:,}", peak, *processors(runs))
+            result.rows.append(row)
         result.figures[command] = {
-            kind: {"seconds": [one.seconds for one in runs], "requests": asked[kind]} for kind, runs in times.items()
+            kind: {"runs": [as_json(one) for one in runs], "requests": asked[kind]} for kind, runs in times.items()
         }
-    result.notes = ["Cold: nothing in the local cache. Warm: the same command again."]
+    result.notes = ["Empty: nothing in the local cache. Full: the same command again."]
     return result
 
 
@@ -75,12 +72,12 @@ def _times(arena: Arena, config: Path, command: str) -> dict[str, list[Run]]:
     """The command as users type it, from a cold start of the program."""
     cache = arena.folder / "catalog-cache"
     env = {**arena.environment, "BACKSTAY_CONFIG": str(config), "XDG_CACHE_HOME": str(cache)}
-    found: dict[str, list[Run]] = {"cold": [], "warm": []}
+    found: dict[str, list[Run]] = {EMPTY: [], FULL: []}
     for _ in range(RUNS):
         shutil.rmtree(cache, ignore_errors=True)
         for runs in found.values():
             runs.append(arena.run(arena.backstay(command, "--json"), env=env))
-    arena.say(f"  {command}: cold {found['cold'][-1].seconds:.1f} s, warm {found['warm'][-1].seconds:.1f} s")
+    arena.say(f"  {command}: {EMPTY} cache {found[EMPTY][-1].seconds:.1f} s, {FULL} {found[FULL][-1].seconds:.1f} s")
     return found
 
 
@@ -88,7 +85,7 @@ def _requests(arena: Arena, config: Path, action: Action) -> dict[str, int]:
     """What the same question asks of the store, counted within this process."""
     found = {}
     with open_app(load(config, arena.environment), arena.environment) as app:
-        for kind in ("cold", "warm"):
+        for kind in (EMPTY, FULL):
             metered = Metered(app.stores["main"])
             with closing(ManifestCache(arena.folder / "counted", str(action))) as cache:
                 action(_counted(app, metered, cache))

@@ -116,14 +116,18 @@ def spread(values: Sequence[float], form: str = ".1f") -> str:
 
 
 def tree_seconds(pid: int) -> float:
-    """Processor time of a process, its living children, and those that it has waited for."""
-    own = _stat(pid)
-    if own is None:
-        return 0.0
-    children = [
-        found for entry in Path("/proc").iterdir() if entry.name.isdigit() and (found := _stat(int(entry.name)))
-    ]
-    return own.seconds + own.waited + sum(child.seconds + child.waited for child in children if child.parent == pid)
+    """Processor time of a process, its living children, and those that it has waited for.
+
+    A session that has just ended may be waited for between the two looks, and then be in neither: hence again.
+    """
+    while own := _stat(pid):
+        children = [
+            found for entry in Path("/proc").iterdir() if entry.name.isdigit() and (found := _stat(int(entry.name)))
+        ]
+        now = _stat(pid)
+        if now is not None and now.waited == own.waited:
+            return own.seconds + own.waited + sum(one.seconds + one.waited for one in children if one.parent == pid)
+    return 0.0
 
 
 @dataclass(frozen=True)

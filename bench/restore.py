@@ -1,118 +1,121 @@
-"""Restore: ``backstay restore --to``, which compares what it loaded, against ``aws s3 cp - | gunzip | psql``."""
+"""Restore: ``backstay restore --to``, which compares what it loaded, against psql and against pg_restore."""
 
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from statistics import median
 
 from backstay.core.errors import VerificationFailed
 from backstay.core.units import format_size
-from backstay.demo.compare import Fingerprint, differences
-from bench import backup
-from bench.arena import SCRIPT_BUCKET, Arena
+from backstay.demo.compare import differences
+from bench import backup, scripts
+from bench.arena import Arena
 from bench.figures import (
     PROCESSORS,
     Rounds,
     as_json,
     disturbance,
     json_result,
-    mib,
-    processors,
-    ratio,
     rounds,
+    row,
     seconds,
     timed,
+    times,
 )
-from bench.measure import Run, spread
-from bench.result import Result
+from bench.measure import Run
+from bench.result import Ratio, Result
+from bench.targets import SHOP
 
 SCRIPT, BACKSTAY = "aws s3 cp | gunzip | psql", "backstay restore --to"
+FOLDER = f"aws s3 cp, pg_restore -j{backup.JOBS}"
 COLUMNS = ("", "seconds", "MB/s", "WAL", "peak RSS", *PROCESSORS)
 
 
-class _Restores:
-    """The two ways, each into a new database that is removed after; the first of each is looked at row by row."""
+class Restores:
+    """Restores of one database into a new one that is removed after; the first of each way is looked at row by row."""
 
-    def __init__(self, arena: Arena) -> None:
+    def __init__(self, arena: Arena, database: str) -> None:
         self._arena = arena
-        self._original = arena.fingerprint(arena.database)
+        self._original = arena.fingerprint(database)
         self._looked_at: set[str] = set()
-        self.analyze: list[float] = []
-        self.phases: list[dict[str, float]] = []
-        self.logged: dict[str, list[int]] = {SCRIPT: [], BACKSTAY: []}
+        self.analyze: dict[str, list[float]] = defaultdict(list)
+        self.phases: dict[str, list[dict[str, float]]] = defaultdict(list)
+        self.logged: dict[str, list[int]] = defaultdict(list)
 
-    def script(self) -> Run:
-        """As the script has it, into an empty database; ANALYZE is timed apart."""
+    def script(self, way: str, load: Callable[[str], Run]) -> Run:
+        """As a script has it, into an empty database; ANALYZE is timed apart."""
         name = "restored_by_script"
         self._arena.create_database(name)
         before = self._arena.logged_bytes()
-        run = self._arena.run(
-            self._arena.aws("s3", "cp", f"s3://{SCRIPT_BUCKET}/{backup.script_key(self._arena.database)}", "-"),
-            ["gunzip"],
-            self._arena.postgres("psql", "-X", "-q", "-d", name),
-            env=self._arena.script_environment,
-        )
-        self.analyze.append(timed(lambda: self._arena.analyze(name)))
-        self.logged[SCRIPT].append(self._arena.logged_bytes() - before)
-        self._finish(name)
+        run = load(name)
+        self.analyze[way].append(timed(lambda: self._arena.analyze(name)))
+        self._finish(way, name, before)
         return run
 
-    def backstay(self) -> Run:
+    def backstay(self, way: str, target: str) -> Run:
         """The command as users type it; it makes the database, loads it, analyses it and compares it."""
         name = "restored_by_backstay"
-        command = self._arena.backstay("restore", self._arena.database, "--to", name, "--json", "--no-progress")
+        command = self._arena.backstay("restore", target, "--to", name, "--json", "--no-progress")
         before = self._arena.logged_bytes()
         run = self._arena.run(command, env=self._arena.environment)
-        self.logged[BACKSTAY].append(self._arena.logged_bytes() - before)
-        self.phases.append(json_result(run)["phases_seconds"])
-        self._finish(name)
+        self.phases[way].append(json_result(run)["phases_seconds"])
+        self._finish(way, name, before)
         return run
 
-    def _finish(self, name: str) -> None:
-        if name not in self._looked_at:
-            self._looked_at.add(name)
-            _must_equal(self._original, self._arena.fingerprint(name), name)
+    def said(self, way: str) -> str:
+        """The phases of Backstay's restores."""
+        phases = self.phases[way]
+        names = dict.fromkeys(name for one in phases for name in one)
+        return ", ".join(f"{name} {median(one.get(name, 0.0) for one in phases):.1f} s" for name in names)
+
+    def _finish(self, way: str, name: str, logged_before: int) -> None:
+        self.logged[way].append(self._arena.logged_bytes() - logged_before)
+        if way not in self._looked_at:
+            self._looked_at.add(way)
+            if different := differences(self._original, self._arena.fingerprint(name)):
+                raise VerificationFailed(
+                    f"{way}: {name} is not what was backed up: {different[0]}", hint="; ".join(different[1:9])
+                )
         self._arena.drop_database(name)
 
 
 def run(arena: Arena) -> Result:
-    """Measure both."""
+    """Measure all three."""
     backup.once(arena)
-    plain = backup.plain_bytes(arena)
-    restores = _Restores(arena)
-    found = rounds(arena, "restore", {SCRIPT: restores.script, BACKSTAY: restores.backstay})
-    result = Result("restore", f"Restore of {format_size(plain)} of SQL text into a new database", COLUMNS)
+    plain = backup.plain_bytes(arena, SHOP)
+    restores = Restores(arena, SHOP)
+    psql = partial(scripts.pipe_and_load, arena, SHOP)
+    pg_restore = partial(scripts.fetch_and_restore, arena, SHOP, jobs=backup.JOBS)
+    ways = {
+        BACKSTAY: partial(restores.backstay, BACKSTAY, SHOP),
+        SCRIPT: partial(restores.script, SCRIPT, psql),
+        FOLDER: partial(restores.script, FOLDER, pg_restore),
+    }
+    found = rounds(arena, "restore", ways)
+    result = Result("restore", f"Restore of {format_size(plain)} of rows as text into a new database", COLUMNS)
     for name, runs in found.items():
-        result.rows.append(_row(name, runs, plain, restores.logged[name]))
-        result.figures[name] = {"logged_bytes": restores.logged[name], "runs": [as_json(one) for one in runs]}
+        logged = restores.logged[name]
+        result.rows.append(row(name, runs, plain, format_size(int(median(logged)))))
+        result.figures[name] = {"logged_bytes": logged, "runs": [as_json(one) for one in runs]}
     result.figures |= {"plain_bytes": plain, "script_analyze_seconds": restores.analyze, "phases": restores.phases}
     result.notes = _notes(found, restores)
+    result.ratios = [
+        Ratio(f"restore: {SCRIPT}, to Backstay", f"{times(found[SCRIPT], found[BACKSTAY]):.2f}", "at least 1.6"),
+        Ratio(f"restore: {FOLDER}, to Backstay", f"{times(found[FOLDER], found[BACKSTAY]):.2f}", "at least 1.1"),
+    ]
     return result
 
 
-def _row(name: str, runs: list[Run], plain: int, logged: list[int]) -> tuple[str, ...]:
-    return (
-        name,
-        spread([one.seconds for one in runs]),
-        f"{plain / 1e6 / seconds(runs):.0f}",
-        format_size(int(median(logged))),
-        mib(max(one.peak_bytes for one in runs)),
-        *processors(runs),
-    )
-
-
-def _notes(found: Rounds, restores: _Restores) -> list[str]:
-    analyze = median(restores.analyze)
-    with_analyze = (seconds(found[SCRIPT]) + analyze) / seconds(found[BACKSTAY])
-    names = dict.fromkeys(name for phases in restores.phases for name in phases)
-    phases = ", ".join(f"{name} {median(one[name] for one in restores.phases):.1f} s" for name in names)
+def _notes(found: Rounds, restores: Restores) -> list[str]:
+    own = seconds(found[BACKSTAY])
+    fetch = median(one.steps[0] for one in found[FOLDER])
+    with_analyze = [
+        f"{(seconds(found[way]) + median(taken)) / own:.2f} times for {way}" for way, taken in restores.analyze.items()
+    ]
     return [
-        f"The script takes {ratio(found[SCRIPT], found[BACKSTAY])} the time of Backstay, which compares as well.",
-        f"With the ANALYZE that Backstay includes, the script takes {with_analyze:.2f} times the time.",
-        f"Backstay's phases: {phases}.",
-        "Every row and definition of both restored databases equals the original's.",
+        f"With the ANALYZE that Backstay includes, in times of Backstay's: {', '.join(with_analyze)}.",
+        f"Fetching the folder takes {fetch:.1f} s of pg_restore's way, which has Backstay's session settings.",
+        f"Backstay's phases: {restores.said(BACKSTAY)}.",
+        "Every row and definition of the databases restored in each way equals the original's.",
         *disturbance(found),
     ]
-
-
-def _must_equal(original: Fingerprint, restored: Fingerprint, name: str) -> None:
-    different = differences(original, restored)
-    if different:
-        raise VerificationFailed(f"{name} is not what was backed up: {different[0]}", hint="; ".join(different[1:9]))

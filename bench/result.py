@@ -28,13 +28,19 @@ class Result:
 
     def text(self) -> str:
         """Title, table and notes."""
-        return "\n".join([f"== {self.title}", *_table([self.columns, *self.rows]), *(f"  {note}" for note in self.notes)])
+        return "\n".join(
+            [f"== {self.title}", *_table([self.columns, *self.rows]), *(f"  {note}" for note in self.notes)]
+        )
 
 
 def summary(results: Sequence[Result], cores: int) -> str:
     """All ratios in one table."""
     rows = [(ratio.about, ratio.value, ratio.goal) for result in results for ratio in result.ratios]
-    return "\n".join([f"== Ratios on {cores} cores", *_table([("", "measured", "goal on 2 cores"), *rows])]) if rows else ""
+    return (
+        "\n".join([f"== Ratios on {cores} cores", *_table([("", "measured", "goal on 2 cores"), *rows])])
+        if rows
+        else ""
+    )
 
 
 def _table(lines: Sequence[Sequence[str]]) -> list[str]:

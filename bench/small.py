@@ -3,21 +3,24 @@
 from functools import partial
 
 from bench.arena import Arena
-from bench.backup import BACKSTAY, SCRIPT, backstay, script
-from bench.figures import as_json, disturbance, ratio, rounds
+from bench.backup import BACKSTAY, SCRIPT, backstay
+from bench.figures import PROCESSORS, as_json, disturbance, processors, rounds, times
 from bench.measure import spread
-from bench.result import Result
+from bench.result import Ratio, Result
+from bench.scripts import dump_and_pipe
 
 
 def run(arena: Arena) -> Result:
     """Measure both."""
     name = arena.small_database
-    found = rounds(arena, "small", {SCRIPT: partial(script, arena, name), BACKSTAY: partial(backstay, arena, name)})
+    ways = {SCRIPT: partial(dump_and_pipe, arena, name), BACKSTAY: partial(backstay, arena, name)}
+    found = rounds(arena, "small", ways)
     return Result(
         "small",
         "Backup of 1,000 rows into SeaweedFS",
-        ("", "seconds"),
-        [(way, spread([one.seconds for one in runs], ".2f")) for way, runs in found.items()],
-        [f"Backstay takes {ratio(found[BACKSTAY], found[SCRIPT])} the time of the script.", *disturbance(found)],
+        ("", "seconds", *PROCESSORS),
+        [(way, spread([one.seconds for one in runs], ".2f"), *processors(runs)) for way, runs in found.items()],
+        disturbance(found),
         {way: {"runs": [as_json(one) for one in runs]} for way, runs in found.items()},
+        [Ratio(f"backup of 1,000 rows: Backstay, to {SCRIPT}", f"{times(found[BACKSTAY], found[SCRIPT]):.2f}")],
     )

@@ -8,7 +8,7 @@ from statistics import median
 from bench.arena import Arena
 from bench.figures import timed
 from bench.measure import spread
-from bench.result import Result
+from bench.result import Ratio, Result
 
 TIMES = 20
 BARE, LIBRARY, HELP = "python -c pass", "python -c 'import cyclopts'", "backstay --help"
@@ -31,6 +31,7 @@ def run(arena: Arena) -> Result:
         f"Start-up, {TIMES} times each",
         ("", "milliseconds"),
         [(name, spread(times, ".0f")) for name, times in found.items()],
-        [f"`backstay --help` takes {middle[HELP] / middle[LIBRARY]:.2f} times the time of the library's import alone."],
+        ["Bound by one core: an interpreter reading modules."],
         {name: {"milliseconds": times} for name, times in found.items()},
+        [Ratio(f"start: {HELP}, to the import of its library", f"{middle[HELP] / middle[LIBRARY]:.2f}")],
     )

@@ -97,6 +97,7 @@ def open_app(
     tier = PostgresTier(
         {name: _database(database, secret, destination) for name, database in databases.items()},
         AppsByHand(stopped=apps_stopped),
+        _state_folder(env) / "scratch",
     )
     catalogs = Catalogs(
         {
@@ -271,6 +272,7 @@ def _database(
         format=database.format,
         workers=database.workers,
         content=database.proof == "content",
+        origin=configured if other else None,
         checks=tuple(Check(check.name, check.sql, check.at_least, check.at_most) for check in database.checks),
     )
 

@@ -25,6 +25,7 @@ Examples:
   backstay init                                       write a commented backstay.yaml
   backstay check                                      is everything in it right and reachable?
   backstay backup --all                               back everything up
+  backstay drill postgres/app                         prove that it restores, and how fast
   backstay status                                     what needs a person, worst first
   backstay restore postgres/app --dry-run             what a restore would do
   backstay restore postgres/app@20260211-154344 --to app_copy"""
@@ -37,6 +38,7 @@ COMMANDS: dict[Group | None, dict[str, str]] = {
         "list": "List the backups there are.",
         "show": "Show one backup: contents, proofs, and the steps to restore it by hand.",
         "verify": "Check backups against their manifests.",
+        "drill": "Prove that backups restore: into scratch, checked and timed.",
         "restore": "Restore a backup beside the live data, compare, and swap.",
         "prune": "Remove the backups that no rule keeps.",
         "status": "Say how every target stands.",

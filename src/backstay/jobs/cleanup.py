@@ -13,6 +13,7 @@ KINDS = {
     "before": "the live data that a restore replaced",
     "restore": "what a restore loaded and did not swap in",
     "side": "a copy of some tables",
+    "drill": "what a drill that was cut short has left",
 }
 
 

@@ -71,6 +71,17 @@ class Journal(Protocol):
         """``step`` is finished. Durable when this returns."""
 
 
+class ScratchJournal:
+    """A journal of a restore that nobody will go on with."""
+
+    def __init__(self) -> None:
+        self.done: dict[str, Mapping[str, Any]] = {}
+
+    def record(self, step: str, **facts: Any) -> None:
+        """See ``Journal.record``."""
+        self.done[step] = facts
+
+
 @dataclass(frozen=True)
 class Captured:
     """What a tier says of a backup it has just written; becomes the manifest.
@@ -146,6 +157,16 @@ class Tier(Protocol):
 
     def undo(self, plan: Plan, journal: Journal, progress: Progress) -> Outcome:
         """Put things back as they were before ``restore``, as far as ``journal.done`` says it came."""
+
+    def plan_drill(self, backup: Backup, request: RestoreRequest) -> Plan:
+        """What a drill would do, found out by reading only; raises what says that it cannot be done."""
+
+    def drill(self, plan: Plan, source: Source, progress: Progress) -> Outcome:
+        """Restore into scratch by the same path as ``restore``, check what came back, remove it again.
+
+        The outcome is not ok when the backup did not come back as it should: ``findings`` say in what. Raises when
+        the drill itself could not be done: that says nothing of the backup.
+        """
 
     def leftovers(self, target: Target) -> Iterator[Leftover]:
         """What restores have set aside or left behind, with the space it holds."""

@@ -26,7 +26,8 @@ COLUMNS = (
     Column("ROWS", right=True, optional=1),
     Column("TABLES", right=True, optional=2),
     Column("LEVEL"),
-    Column("STORE", optional=3),
+    Column("PROVEN", right=True, optional=3),
+    Column("STORE", optional=4),
 )
 LEVELS = {level.word: level for level in Level}
 LEVEL_STYLES = {Level.WRITTEN: Style.WARN, Level.RESTORED: Style.GOOD, Level.READABLE: Style.GOOD}
@@ -62,7 +63,8 @@ def list_(
     session: Given,
 ) -> int:
     """List the backups in every store, newest first. LEVEL is how far a backup is proven: written,
-    stored (bytes and sha256 equal), readable (decrypted, parsed, counted), restored. Dumps that other
+    stored (bytes and sha256 equal), readable (decrypted, parsed, counted), restored (by a drill or in
+    earnest); PROVEN is when. Dumps that other
     tools left under the same names are marked foreign: nothing is known of what they should hold.
 
     Examples:
@@ -123,15 +125,17 @@ class _Found:
     def row(self, backup: Backup) -> Row:
         """One line of the table."""
         rows, tables = rows_and_tables(backup.contents)
-        level = level_of(self.proof(backup))
+        proof, now = self.proof(backup), self.session.now()
+        level = level_of(proof)
         return (
             backup.id,
-            format_age(backup.started_at, self.session.now()),
+            format_age(backup.started_at, now),
             Cell(backup.state.value, STATES[backup.state]),
             format_size(backup.size_bytes),
             format_count(rows) if rows is not None else "-",
             format_count(tables) if tables is not None else "-",
             Cell(level.word, LEVEL_STYLES.get(level)),
+            format_age(proof.at, now) if proof else "-",
             backup.store,
         )
 

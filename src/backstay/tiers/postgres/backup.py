@@ -15,6 +15,7 @@ from backstay.core.units import counted
 from backstay.tiers.base import Captured, Sink
 from backstay.tiers.postgres import facts as catalog
 from backstay.tiers.postgres import roles as globals_
+from backstay.tiers.postgres import rowhash
 from backstay.tiers.postgres.database import SQL, Database
 from backstay.tiers.postgres.directory.dump import DirectoryDump
 from backstay.tiers.postgres.directory.toc import UnknownVersion
@@ -143,6 +144,8 @@ def _contents(facts: catalog.Facts, roles: list[dict[str, Any]], dumped: Dumped)
         "objects": facts.objects,
         "database": facts.database,
         "roles": roles,
+        "not_validated": facts.not_validated,
+        **({"content_hash": rowhash.METHOD} if dumped.hashes else {}),
     }
 
 

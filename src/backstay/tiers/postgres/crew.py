@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -66,12 +66,13 @@ class Crew:
                 self._stops.discard(stop)
 
     def stop(self) -> None:
-        """End all work."""
+        """End all work. What cannot be stopped, as a session whose server is gone, spares none of the others."""
         self._over.set()
         with self._lock:
             stops = list(self._stops)
         for stop in stops:
-            stop()
+            with suppress(Exception):
+                stop()
 
     def __enter__(self) -> Self:
         return self

@@ -22,7 +22,8 @@ class Check:
 class Database:
     """One target of the tier. ``bin`` is a folder of PostgreSQL's client programs, None for PATH; ``lock_timeout`` is
     in seconds; ``apps`` are the workloads to stop around a swap, as ``deployment/name``; ``format`` is directory or
-    sql; ``workers`` is how many sessions may work at once, None to find out; ``content`` asks for content hashes."""
+    sql; ``workers`` is how many sessions may work at once, None to find out; ``content`` asks for content hashes;
+    ``origin`` is the configured server where ``connection`` is another that was given in its place."""
 
     name: str
     dbname: str
@@ -37,6 +38,7 @@ class Database:
     workers: int | None = None
     content: bool = False
     checks: tuple[Check, ...] = ()
+    origin: Connection | None = None
 
     @property
     def target(self) -> Target:

@@ -58,6 +58,13 @@ SELECT coalesce(r.rolname, ''), s.setconfig FROM pg_db_role_setting s LEFT JOIN 
 WHERE s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1
 """
 
+_NOT_VALIDATED = f"""
+SELECT format('%%I.%%I.%%I', n.nspname, c.relname, k.conname)
+FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE NOT k.convalidated AND {_USER_SCHEMAS} ORDER BY 1
+"""  # noqa: S608 - constants of this module alone
+
 _GRANTS = """
 SELECT CASE a.grantee WHEN 0 THEN '' ELSE pg_get_userbyid(a.grantee) END, a.privilege_type, a.is_grantable
 FROM pg_database d, aclexplode(d.datacl) a WHERE d.datname = current_database() AND a.grantee <> d.datdba ORDER BY 1, 2
@@ -89,6 +96,7 @@ class Facts:
     large_objects: int
     in_recovery: bool
     system_identifier: str
+    not_validated: list[str]
 
     @property
     def data_tables(self) -> dict[str, TableFact]:
@@ -110,6 +118,7 @@ def read(session: "Session[tuple[Any, ...]]") -> Facts:
         large_objects=_one(session, "SELECT count(*) FROM pg_largeobject_metadata"),
         in_recovery=_one(session, "SELECT pg_is_in_recovery()"),
         system_identifier=system_identifier(session),
+        not_validated=not_validated(session),
     )
 
 
@@ -158,6 +167,11 @@ def _database(session: "Session[tuple[Any, ...]]") -> dict[str, Any]:
             for role, privilege, grantable in session.execute(_GRANTS)
         ],
     }
+
+
+def not_validated(session: "Session[tuple[Any, ...]]") -> list[str]:
+    """Constraints declared without looking at the rows that were there (NOT VALID); they come back as such."""
+    return [row[0] for row in session.execute(_NOT_VALIDATED.replace("%%", "%"))]
 
 
 def system_identifier(session: "Session[tuple[Any, ...]]") -> str:

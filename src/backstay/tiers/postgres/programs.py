@@ -64,6 +64,11 @@ def find_pg_restore(folder: str | None) -> Program:
     return max(_find("pg_restore", folder), key=lambda program: program.version)
 
 
+def find_pg_amcheck(folder: str | None) -> Program:
+    """The newest pg_amcheck. Raises ``ToolMissing``."""
+    return max(_find("pg_amcheck", folder), key=lambda program: program.version)
+
+
 def _find(name: str, folder: str | None) -> Iterator[Program]:
     """Every copy of the program: only in ``folder`` when given, else on PATH and where Debian keeps the versions."""
     if folder:

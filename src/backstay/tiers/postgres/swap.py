@@ -79,7 +79,7 @@ def reopen(session: "Session[tuple[Any, ...]]", name: str) -> None:
 
 def leftovers(session: "Session[tuple[Any, ...]]", dbname: str) -> Iterator[Leftover]:
     """The databases that restores of ``dbname`` kept or left, with their sizes."""
-    for word in ("before", "restore", "side"):
+    for word in ("before", "restore", "side", "drill"):
         pattern = derived_name(dbname, word, "").rstrip("_")
         query = "SELECT datname, pg_database_size(oid) FROM pg_database WHERE starts_with(datname, %s) ORDER BY 1"
         for name, size in session.execute(query, (pattern,)).fetchall():

@@ -1,6 +1,7 @@
 """The PostgreSQL tier: the five verbs, each in a module of its own."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from backstay.cluster.apps import Apps
@@ -8,20 +9,22 @@ from backstay.core.errors import UsageError
 from backstay.core.model import Backup, Finding, Level, Outcome, Plan, Progress, Target, TierKind
 from backstay.tiers.base import Captured, Journal, Leftover, RestoreRequest, Sink, Source
 from backstay.tiers.postgres import backup as capture
+from backstay.tiers.postgres import drill, swap, verify
 from backstay.tiers.postgres import plan as planning
-from backstay.tiers.postgres import swap, verify
 from backstay.tiers.postgres.database import Database
 from backstay.tiers.postgres.restore import Restore
 
 
 class PostgresTier:
-    """``tiers.base.Tier`` over the configured databases, by name. ``apps`` stops and starts their workloads."""
+    """``tiers.base.Tier`` over the configured databases, by name. ``apps`` stops and starts their workloads;
+    below ``scratch_root`` drills have servers of their own."""
 
     kind = TierKind.POSTGRES
 
-    def __init__(self, databases: Mapping[str, Database], apps: Apps) -> None:
+    def __init__(self, databases: Mapping[str, Database], apps: Apps, scratch_root: Path) -> None:
         self._databases = dict(databases)
         self._apps = apps
+        self._scratch_root = scratch_root
 
     def discover(self) -> Iterator[Target]:
         """See ``Tier.discover``."""
@@ -52,6 +55,14 @@ class PostgresTier:
     def undo(self, plan: Plan, journal: Journal, progress: Progress) -> Outcome:
         """See ``Tier.undo``."""
         return Restore(self._checked(plan), plan, self._apps, journal, progress).undo()
+
+    def plan_drill(self, backup: Backup, request: RestoreRequest) -> Plan:
+        """See ``Tier.plan_drill``."""
+        return drill.plan(self._database(backup.target), backup, request)
+
+    def drill(self, plan: Plan, source: Source, progress: Progress) -> Outcome:
+        """See ``Tier.drill``."""
+        return drill.Drill(self._database(plan.target), plan, self._scratch_root, progress).run(source)
 
     def leftovers(self, target: Target) -> Iterator[Leftover]:
         """See ``Tier.leftovers``."""

@@ -4,7 +4,7 @@ psql and not a driver, because a driver hands over one row at a time, and so spe
 """
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -63,6 +63,15 @@ class CopyReader:
             if size == CHUNK_BYTES:
                 yield bytes(buffer[:-margin])
                 buffer[:margin], size = bytes(buffer[-margin:]), margin
+
+    def number(self, table: str, query: str, settings: Mapping[str, str]) -> int:
+        """The one whole number that ``query`` gives, asked with other settings than rows are. Raises ``ToolError``."""
+        process = self._open()
+        process.write("".join(f"SET {name} = '{value}';\n" for name, value in settings.items()).encode())
+        found = int(b"".join(self.rows(table, f"COPY ({query}) TO STDOUT;")))
+        process.write("".join(f"RESET {name};\n" for name in settings).encode())
+        process.write("".join(f"{line};\n" for line in self._start).encode())
+        return found
 
     def stop(self) -> None:
         """End the session at once."""

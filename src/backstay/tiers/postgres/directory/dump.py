@@ -16,6 +16,7 @@ from backstay.core.model import Artifact, Progress
 from backstay.core.units import format_count
 from backstay.tiers.base import File, Sink
 from backstay.tiers.postgres import facts as catalog
+from backstay.tiers.postgres import rowhash
 from backstay.tiers.postgres.crew import Crew
 from backstay.tiers.postgres.database import DIRECTORY, Database
 from backstay.tiers.postgres.directory import guide, segments
@@ -66,6 +67,8 @@ class DirectoryDump:
         workers = worker_count(self.session, self.database.workers)
         parts = segments.cut(tables, workers, self.session.info.server_version)
         self.rows = {table.name: 0 for table in tables}
+        self._to_hash = deque(parts if self.database.content else [])
+        self._sums = {table.name: 0 for table in tables}
         self._meter = _Meter(self.progress, parts)
         large = [BLOBS] if self.facts.large_objects else []
         self.sink.reserve([TOC, GLOBALS, GUIDE, *large, *(part.file for part in parts)])
@@ -96,6 +99,9 @@ class DirectoryDump:
             by_hand=guide.steps(self.artifacts, cuts=cuts),
             guide=GUIDE,
             files={table.name: table.file for table in tables},
+            hashes={name: rowhash.as_text(total) for name, total in self._sums.items()}
+            if self.database.content
+            else {},
             tools={"psql": self.psql.version_text},
         )
 
@@ -119,6 +125,23 @@ class DirectoryDump:
                     raise self._failed(error, counter) from error
                 self._done(artifact, segment.table.name, counter.rows)
                 self._meter.finished(segment, counter)
+            self._hash(crew, reader)
+
+    def _hash(self, crew: Crew, reader: CopyReader) -> None:
+        """Read tables again, for a hash over their rows; where that is asked for."""
+        while self._to_hash:
+            try:
+                segment = self._to_hash.popleft()
+            except IndexError:
+                return
+            crew.check()
+            try:
+                query = rowhash.query(segment.table.sql, segment.range)
+                found = reader.number(segment.table.sql, query, rowhash.SETTINGS)
+            except ToolError as error:
+                raise not_dumped(self.database, str(error)) from error
+            with self._lock:
+                self._sums[segment.table.name] += found
 
     def _skeleton(self, crew: Crew, tables: list[segments.Table], packer: BlobPacker) -> Toc:
         """Everything but the rows: pg_dump's archive, with the data that only pg_dump knows to dump."""

@@ -1,0 +1,66 @@
+"""Drill: prove a backup by restoring it into scratch, keep the proof, hold the time it took against the objective."""
+
+from dataclasses import replace
+
+from backstay.core.errors import UsageError
+from backstay.core.model import Backup, Finding, Level, Outcome, Plan, Progress, Proof, Severity, State
+from backstay.core.units import format_duration, format_stamp
+from backstay.jobs import verify
+from backstay.jobs.context import Context
+from backstay.jobs.transfer import StoreSource
+from backstay.tiers.base import RestoreRequest
+
+OVER_OBJECTIVE = "drill.rto"
+
+
+def plan(context: Context, backup: Backup) -> Plan:
+    """What a drill of ``backup`` would do; raises what says that it cannot be done."""
+    if backup.state is State.FOREIGN:
+        raise UsageError(
+            f"{backup.id} was not written by Backstay: nothing says what it should hold, so nothing can be proven",
+            hint=f"`backstay restore {backup.id} --to NAME` restores it and counts what was in it.",
+        )
+    now = context.now()
+    return context.tier(backup.target).plan_drill(backup, RestoreRequest(format_stamp(now), now, scratch=True))
+
+
+def run(context: Context, plan: Plan, backup: Backup, progress: Progress) -> Outcome:
+    """Do it, and keep what came of it as a proof, good or bad. The outcome is not ok when the backup is not.
+
+    Raises what prevented the drill: nothing was learned of the backup then, and no proof is kept.
+    """
+    catalog = context.catalogs.holding(backup)
+    encrypted = any("age" in artifact.encoding for artifact in backup.artifacts)
+    source = StoreSource(catalog.store, backup, tuple(context.identities()) if encrypted else ())
+    outcome = context.tier(backup.target).drill(plan, source, progress)
+    outcome = _against_objective(context, outcome)
+    proof = Proof(
+        backup_id=backup.id,
+        level=Level.RESTORED,
+        ok=outcome.ok,
+        at=context.now(),
+        duration_seconds=float(outcome.facts["restore_seconds"]),
+        findings=outcome.findings,
+        phases=outcome.phases,
+        kind="drill",
+    )
+    verify.keep_proof(context, catalog, backup, proof)
+    return outcome
+
+
+def is_over_objective(outcome: Outcome) -> bool:
+    """Whether a restore would take longer than was promised."""
+    return any(finding.code == OVER_OBJECTIVE for finding in outcome.findings)
+
+
+def _against_objective(context: Context, outcome: Outcome) -> Outcome:
+    settings = context.settings.get(outcome.target)
+    if settings is None or settings.rto is None or not outcome.ok:
+        return outcome
+    seconds, objective = float(outcome.facts["restore_seconds"]), settings.rto.total_seconds()
+    facts = {**outcome.facts, "objective_seconds": objective}
+    if seconds <= objective:
+        return replace(outcome, facts=facts)
+    words = f"restoring took {format_duration(seconds)}, longer than the objective of {format_duration(objective)}"
+    late = Finding(Severity.WARNING, words, OVER_OBJECTIVE)
+    return replace(outcome, facts=facts, findings=(*outcome.findings, late))
