@@ -6,6 +6,8 @@ from backstay.core.errors import CannotDecrypt, Corrupt, DumpIncomplete
 from backstay.core.model import Backup, Finding, Progress, Severity
 from backstay.core.units import counted
 from backstay.tiers.base import Source
+from backstay.tiers.postgres.directory import verify as directory
+from backstay.tiers.postgres.directory.contents import is_directory
 from backstay.tiers.postgres.dumptext import DumpReader
 
 SHOWN = 5
@@ -13,6 +15,9 @@ SHOWN = 5
 
 def readable(backup: Backup, source: Source, progress: Progress) -> Iterator[Finding]:
     """Read every artifact to its end; parse the dump and compare its counts with ``contents``."""
+    if is_directory(backup):
+        yield from directory.readable(backup, source, progress)
+        return
     for artifact in backup.artifacts:
         progress.phase(f"reading {artifact.role}", total_bytes=max(0, artifact.plain_size_bytes) or None)
         reader = DumpReader() if artifact.role == "dump" else None
