@@ -118,9 +118,9 @@ class Shell:
         assert done.returncode == 0, (command, done.stderr.decode(errors="replace"))
         return done.stdout + done.stderr
 
-    def follow(self, text, fetched=None):
-        """All steps; where ``fetched`` is a folder that was fetched already, that one is left out. Returns the words
-        before each."""
+    def follow(self, text, fetched=None, key=""):
+        """All steps; where ``fetched`` is a folder that was fetched already, that one is left out. ``key`` is the text
+        of the key file to put there. Returns the words before each step."""
         steps = guide_steps(text)
         typed = [what for what, _ in steps]
         assert typed[0] == "Fetch"
@@ -132,6 +132,8 @@ class Shell:
             fetched = self.folder / after
         else:
             steps = steps[1:]
+        if key:
+            (fetched / "key.txt").write_text(key)
         for _, command in steps:
             self.run(command, fetched)
         return typed

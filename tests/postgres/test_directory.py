@@ -52,7 +52,7 @@ def test_stock_programs_restore_it_by_the_guide_beside_it(
     made = directory_world(tmp_path, database_on(server, name, workers=4)).backup(name)
     assert made.state is State.COMPLETE
     assert made.source["format"] == "directory"
-    assert len(parts_of(made, "public.cut")) > 5
+    assert len(parts_of(made, "public.cut")) >= 4
     with server.connect() as session:
         session.execute(f"DROP DATABASE {name}")
     guide = (folder_of(tmp_path, made) / "RESTORE.md").read_text()
@@ -73,7 +73,7 @@ def test_backstay_restores_it(source, request, sample_database, small_parts, tmp
     world = directory_world(tmp_path, database_on(server, name, workers=4))
     before = print_of(server, name)
     made = world.backup(name)
-    assert len(parts_of(made, "public.cut")) > 5
+    assert len(parts_of(made, "public.cut")) >= 4
     with server.connect() as session:
         session.execute(f"DROP DATABASE {name}")
     assert world.restore(made).ok
@@ -148,9 +148,9 @@ def test_however_it_is_stored(compression, encrypted, postgres18, sample_databas
     assert differences(before, print_of(postgres18, name)) == []
     with postgres18.connect() as session:
         session.execute(f"DROP DATABASE {name}")
-    shell = Shell(postgres18, tmp_path / "shell")
-    (shell.folder / "key.txt").write_text(f"# created: today\n{identity}\n")
-    shell.follow((folder_of(tmp_path, made) / "RESTORE.md").read_text())
+    guide = (folder_of(tmp_path, made) / "RESTORE.md").read_text()
+    key = f"# created: today\n{identity}\n" if encrypted else ""
+    Shell(postgres18, tmp_path / "shell").follow(guide, key=key)
     assert differences(before, print_of(postgres18, name)) == []
 
 
@@ -300,11 +300,11 @@ def test_settings_of_the_role_do_not_change_what_is_written(setting, postgres18,
         )
     with postgres18.connect() as session:
         session.execute(f"ALTER ROLE {fresh.owner} SET {setting}")
-        session.execute(f"ALTER ROLE {fresh.owner} CREATEDB")
     before = print_of(postgres18, fresh.name)
     database = database_on(postgres18, fresh.name, user=fresh.owner, password=fresh.password)
     world = directory_world(tmp_path, database)
     made = world.backup(fresh.name)
+    world.databases = {fresh.name: database_on(postgres18, fresh.name)}
     copy = world.restore(made, to=f"{fresh.name}__copy").facts["database"]
     assert differences(before, print_of(postgres18, copy)) == []
 
@@ -358,7 +358,7 @@ def test_a_hot_standby_is_a_source(postgres18, fresh_database, standby, small_pa
     world = directory_world(tmp_path, database_on(server, fresh.name, workers=4))
     made = world.backup(fresh.name)
     assert made.source["standby"] is True
-    assert len(parts_of(made, "public.cut")) > 5
+    assert len(parts_of(made, "public.cut")) >= 4
     assert made.contents["large_objects"] == 1
     assert "rows" not in made.contents["tables"]["public.fleeting"]
     assert any("unlogged table" in words and "public.fleeting" in words for words in made.warnings)
@@ -379,6 +379,7 @@ def newer_archive(postgres18, tmp_path):
     script = f"""#!/bin/bash
 set -o pipefail
 case "$*" in
+--version) echo "pg_dump (PostgreSQL) 19.0" ;;
 *--format=custom*) {real} "$@" | {{ head -c 5; printf '\\001\\143\\000'; head -c 3 > /dev/null; cat; }} ;;
 *) exec {real} "$@" ;;
 esac

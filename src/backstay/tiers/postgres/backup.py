@@ -128,7 +128,9 @@ def _contents(facts: catalog.Facts, roles: list[dict[str, Any]], dumped: Dumped)
     listed: dict[str, dict[str, Any]] = {}
     for name in sorted(set(facts.tables) | set(dumped.rows)):
         entry: dict[str, Any] = {"rows": dumped.rows[name]} if name in dumped.rows else {}
-        if name in facts.tables:
+        if name not in facts.tables:
+            entry["in_extension"] = True
+        else:
             fact = facts.tables[name]
             entry |= {"kind": fact.kind, "size_bytes": fact.size_bytes}
             entry |= {"partition_of": fact.partition_of} if fact.partition_of else {}
@@ -145,6 +147,7 @@ def _contents(facts: catalog.Facts, roles: list[dict[str, Any]], dumped: Dumped)
         "database": facts.database,
         "roles": roles,
         "not_validated": facts.not_validated,
+        **({"timescale": facts.timescale} if facts.timescale else {}),
         **({"content_hash": rowhash.METHOD} if dumped.hashes else {}),
     }
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from backstay.core.model import Finding, Progress, Severity
 from backstay.core.units import counted
 from backstay.tiers.postgres import facts as catalog
+from backstay.tiers.postgres import timescale
 
 if TYPE_CHECKING:
     from psycopg import Connection as Session
@@ -38,6 +39,12 @@ def count_rows(session: "Session[tuple[Any, ...]]", names: list[str], progress: 
     return counted
 
 
+def rows_by_table(contents: Mapping[str, Any]) -> dict[str, int]:
+    """The rows that a manifest promises of each table. Of an extension's table it knows only those that were dumped."""
+    tables = contents.get("tables", {}).items()
+    return {name: entry["rows"] for name, entry in tables if "rows" in entry and not entry.get("in_extension")}
+
+
 def compare(
     session: "Session[tuple[Any, ...]]",
     contents: Mapping[str, Any],
@@ -50,13 +57,15 @@ def compare(
 
     ``promised`` names what the counts come from, where there is no manifest.
     """
-    expected = {name: entry["rows"] for name, entry in contents.get("tables", {}).items() if "rows" in entry}
+    expected = rows_by_table(contents)
     if tables is not None:
         expected = {name: rows for name, rows in expected.items() if name in tables}
     started = time.monotonic()
     findings = [_rows(expected, count_rows(session, list(expected), progress), promised)]
     if tables is None:
         findings += _whole(session, contents)
+        if recorded := contents.get("timescale"):
+            findings += timescale.compare(session, recorded)
     findings.append(_indexes(session))
     progress.note(f"{time.monotonic() - started:.1f} s")
     return findings

@@ -5,6 +5,7 @@ PGPASSFILE in anonymous memory; without one in the configuration libpq's own way
 """
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -74,6 +75,7 @@ class Connection:
     def _connect(self, dbname: str) -> "psycopg.Connection[tuple[Any, ...]]":
         import psycopg
 
+        logging.getLogger("psycopg").addHandler(logging.NullHandler())  # its warnings quote rows; errors are raised
         parameters: dict[str, Any] = {
             **self._parameters(dbname),
             **KEEPALIVES,

@@ -6,6 +6,7 @@ The same questions are asked of the restored database, and the answers compared.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from backstay.tiers.postgres import timescale
 from backstay.tiers.postgres.dumptext import qualified
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class Facts:
     in_recovery: bool
     system_identifier: str
     not_validated: list[str]
+    timescale: dict[str, Any] | None
 
     @property
     def data_tables(self) -> dict[str, TableFact]:
@@ -119,6 +121,7 @@ def read(session: "Session[tuple[Any, ...]]") -> Facts:
         in_recovery=_one(session, "SELECT pg_is_in_recovery()"),
         system_identifier=system_identifier(session),
         not_validated=not_validated(session),
+        timescale=timescale.facts(session),
     )
 
 

@@ -58,7 +58,7 @@ def plan_restore(database: Database, backup: Backup, request: RestoreRequest, ap
         preflight.check_server(session, database, backup)
         preflight.check_extensions(session, backup)
         preflight.check_roles(session, backup, options.map_roles)
-        details = _details(session, database, backup, options, request.stamp)
+        details = _details(session, database, backup, options, request.stamp, scratch=request.scratch)
         steps = _steps(backup, details, apps)
         notes = _notes(session, database, backup, details)
     into = f" as {details['into']}" if options.mode in {NEW, SIDE} else ""
@@ -75,7 +75,13 @@ def plan_restore(database: Database, backup: Backup, request: RestoreRequest, ap
 
 
 def _details(
-    session: "Session[tuple[Any, ...]]", database: Database, backup: Backup, options: Options, stamp: str
+    session: "Session[tuple[Any, ...]]",
+    database: Database,
+    backup: Backup,
+    options: Options,
+    stamp: str,
+    *,
+    scratch: bool = False,
 ) -> dict[str, Any]:
     """The facts that running needs, as plain data that a journal can keep."""
     mode, live = options.mode, database.dbname
@@ -107,6 +113,7 @@ def _details(
         "map_roles": dict(options.map_roles),
         "apps": list(database.apps) if mode in {SWAP, IN_PLACE} else [],
         "fresh_backup": options.fresh_backup,
+        "scratch": scratch,
     }
 
 
@@ -221,7 +228,7 @@ def _lost(database: Database, backup: Backup, details: Mapping[str, Any]) -> str
     words = f"Lost by this: everything written after {at}"
     if not details["live_exists"]:
         return f"{words}. There is no live database {details['live']} now."
-    expected = {n: e["rows"] for n, e in backup.contents.get("tables", {}).items() if "rows" in e}
+    expected = compare.rows_by_table(backup.contents)
     if not expected:
         return f"{words}; how much that is cannot be told without a manifest."
     try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from backstay.core.errors import RestoreError, SourceError, UsageError
 from backstay.core.model import Backup
 from backstay.core.units import format_size
+from backstay.tiers.postgres import timescale
 from backstay.tiers.postgres.database import Database
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def check_extensions(session: "Session[tuple[Any, ...]]", backup: Backup) -> Non
             f"the server lacks extensions that {backup.id} needs: {', '.join(missing)}",
             hint="Install their packages on the server (CREATE EXTENSION is done for you). Nothing was changed.",
         )
+    if recorded := backup.contents.get("timescale"):
+        timescale.check_available(session, backup.id, str(recorded["version"]))
 
 
 def check_roles(session: "Session[tuple[Any, ...]]", backup: Backup, map_roles: Mapping[str, str]) -> None:

@@ -14,7 +14,7 @@ from backstay.cluster.apps import Apps
 from backstay.core.errors import BackstayError, RestoreError
 from backstay.core.model import Finding, Outcome, Plan, Progress, Severity
 from backstay.tiers.base import Journal, Source
-from backstay.tiers.postgres import compare, roles, swap
+from backstay.tiers.postgres import compare, roles, swap, timescale
 from backstay.tiers.postgres.database import Database
 from backstay.tiers.postgres.directory.contents import is_directory
 from backstay.tiers.postgres.directory.load import FIRST
@@ -47,6 +47,8 @@ class Restore:
             self._build(source)
         if self._mode == SWAP:
             self._swap()
+        elif not self.plan.details.get("scratch"):
+            self._jobs(start=self._into)
         if self._mode in {SWAP, IN_PLACE}:
             self._start()
         return Outcome(
@@ -75,6 +77,9 @@ class Restore:
             if self._mode != IN_PLACE:
                 swap.drop(session, into)
             swap.reopen(session, live)
+            live_exists = swap.exists(session, live)
+        if live_exists:
+            self._jobs(start=live)
         self._start()
         message = f"{self.plan.target} is as it was before the restore"
         return Outcome(self.plan.target, ok=True, message=message, duration_seconds=self.clock() - started)
@@ -94,6 +99,7 @@ class Restore:
                     counts = loads.load()
                 with self._phase("finish"):
                     loads.finish()
+                    self._end_timescale(source.backup.contents)
             with self._phase("compare"):
                 self._compare(source.backup.contents, counts)
         except BaseException as error:
@@ -120,12 +126,21 @@ class Restore:
                 session.execute(roles.create_database(recorded, self._into, session.info.server_version))
                 for statement in roles.database_properties(recorded, self._into):
                     session.execute(statement)
+                if recorded := contents.get("timescale"):
+                    with self.database.connection.session(self._into) as inside:
+                        timescale.prepare(inside, recorded)
             except psycopg.Error as error:
                 raise RestoreError(
                     f"database {self._into} could not be made at {self.plan.details['where']}: {_first_line(error)}",
                     hint="The role needs CREATEDB and membership in the owner, or be a superuser; and the server the "
                     "locale and tablespace recorded. Nothing live was touched.",
                 ) from error
+
+    def _end_timescale(self, contents: Mapping[str, Any]) -> None:
+        """Hypertables are hypertables from here on; whether they are those of the backup is compared next."""
+        if recorded := contents.get("timescale"):
+            with self.database.connection.session(self._into) as session:
+                timescale.finish(session, recorded)
 
     def _create_roles(self, session: "Session[tuple[Any, ...]]", missing: list[Mapping[str, Any]]) -> None:
         from psycopg.sql import SQL, Identifier
@@ -174,8 +189,25 @@ class Restore:
             try:
                 swap.rename(session, [*aside, (self._into, live)])
             except RestoreError:
+                self._jobs(start=live)
                 self._start()
                 raise
+            self._jobs(start=live, hold=self._kept if aside else "")
+
+    def _jobs(self, *, start: str, hold: str = "") -> None:
+        """Background jobs of TimescaleDB run in what is live, and not in what was put aside; a rename stops both."""
+        with self._maintenance() as session:
+            if not timescale.is_installed(session):
+                return
+        try:
+            with self.database.connection.session(start) as session:
+                timescale.release(session)
+            if hold:
+                with self.database.connection.session(hold) as session:
+                    timescale.hold(session)
+        except BackstayError as error:
+            words = f"the background jobs of TimescaleDB may not be as they should, in {start}: {error.message}"
+            self.findings.append(Finding(Severity.WARNING, words, timescale.CODE))
 
     def _start(self) -> None:
         with self._phase("start"):

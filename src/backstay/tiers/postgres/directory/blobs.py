@@ -22,6 +22,7 @@ BLOBS = File(role="blobs.tar", suffix="/blobs.tar")
 HELD_BYTES = 4 << 20  # a larger object is not held in memory; the server is asked for its size
 PAD = tarfile.BLOCKSIZE
 INV_WRITE = 0x20000  # libpq-fs.h
+MANY_LISTS = (1, 16)  # versions of archives that have a list for each entry of large objects
 AT_ONCE = 500  # loaded in one transaction
 
 
@@ -29,15 +30,15 @@ AT_ONCE = 500  # loaded in one transaction
 class BlobPacker:
     """Packs large objects on their way. ``size_of`` asks the server for the size of a large one, in bytes.
 
-    Afterwards ``count`` says how many there were, ``files`` the name of the list of each entry, by dump id.
+    Archives before version 1.16 have one list, and every pg_restore looks for it under one name. Afterwards ``count`` says how many there were, ``files`` the name of the list of each entry, by dump id.
     """
 
     size_of: Callable[[int], int]
     count: int = 0
     files: dict[int, str] = field(default_factory=dict)
 
-    def tar(self, blocks: Iterable[Block], tell: Callable[[int], None]) -> Iterator[bytes]:
-        """The tar file; ``tell`` is told the bytes as they pass."""
+    def tar(self, blocks: Iterable[Block], version: tuple[int, ...], tell: Callable[[int], None]) -> Iterator[bytes]:
+        """The tar file, for an archive of ``version``; ``tell`` is told the bytes as they pass."""
         for block in blocks:
             if not block.is_large_objects:
                 raise DumpIncomplete("the archive has a table after large objects: not as pg_dump writes it")
@@ -49,7 +50,8 @@ class BlobPacker:
                 for chunk in self._member(name, oid, chunks):
                     tell(len(chunk))
                     yield chunk
-            file = self.files[block.entry.dump_id] = f"blobs_{block.entry.dump_id}.toc"
+            file = f"blobs_{block.entry.dump_id}.toc" if version >= MANY_LISTS else "blobs.toc"
+            self.files[block.entry.dump_id] = file
             yield from _whole(file, "".join(listed).encode())
         yield bytes(2 * PAD)
 

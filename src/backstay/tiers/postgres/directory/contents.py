@@ -11,6 +11,7 @@ from backstay.tiers.postgres.directory.pgrestore import OF_THE_SERVER
 from backstay.tiers.postgres.directory.toc import Entry, Section, Toc
 from backstay.tiers.postgres.dumptext import COPY
 from backstay.tiers.postgres.selection import Selection
+from backstay.tiers.postgres.timescale import EXTENSION
 
 MAX_TOC_BYTES = 1 << 30
 RIGHTS = {"ACL", "DEFAULT ACL"}  # last, so that an owner who took rights from itself can still be loaded for
@@ -101,11 +102,16 @@ def sort(toc: Toc, backup: Backup, selection: Selection) -> Contents:
 
 def _is_wanted(entry: Entry, selection: Selection) -> bool:
     kind = entry.desc or ""
-    if kind in OF_THE_SERVER:
+    if kind in OF_THE_SERVER or _is_of_timescale(entry):
         return False
     if selection and kind == "INDEX":
         return selection.wants_index((entry.defn or "").encode("utf-8", "surrogateescape"))
     return selection.wants(kind, entry.tag or "", entry.namespace or "")
+
+
+def _is_of_timescale(entry: Entry) -> bool:
+    """The extension itself, which has been made before at the recorded version."""
+    return (entry.desc, entry.tag) in {("EXTENSION", EXTENSION), ("COMMENT", f"EXTENSION {EXTENSION}")}
 
 
 def _comes_first(entry: Entry) -> bool:

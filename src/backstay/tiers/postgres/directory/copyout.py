@@ -10,10 +10,12 @@ from types import TracebackType
 from typing import Self
 
 from backstay.cluster.proc import CHUNK_BYTES, Process
+from backstay.tiers.postgres.connection import SESSION
 from backstay.tiers.postgres.database import Database
 
-# How values are written must not depend on the settings of a role or a database (pg_dump.c, setup_connection); nobody
-# else's limits may end the session.
+LOCK_LIMIT = ("lock_timeout", 0)
+
+# How values are written must not depend on the settings of a role or a database (pg_dump.c, setup_connection).
 SETTINGS = (
     "SET datestyle = ISO",
     "SET intervalstyle = postgres",
@@ -22,8 +24,6 @@ SETTINGS = (
     "SET xmloption = content",
     "SET synchronize_seqscans = off",
     "SET row_security = off",
-    "SET statement_timeout = 0",
-    "SET idle_in_transaction_session_timeout = 0",
     "SET search_path = ''",
 )
 
@@ -31,11 +31,15 @@ SETTINGS = (
 class CopyReader:
     """One session. A context manager; ``stop`` may be called from another thread, and makes ``rows`` fail."""
 
-    def __init__(self, database: Database, psql: str, snapshot: str, settings: Sequence[str]) -> None:
+    def __init__(
+        self, database: Database, psql: str, snapshot: str, settings: Sequence[str], server_version: int
+    ) -> None:
         self._database = database
         self._psql = psql
+        self._limits = [f"SET {name} = 0" for name, since in (*SESSION, LOCK_LIMIT) if server_version >= since]
         self._start = [*SETTINGS, *settings]
         self._snapshot = snapshot
+        self._stopped = False
         self._stack = ExitStack()
         self._process: Process | None = None
 
@@ -74,7 +78,8 @@ class CopyReader:
         return found
 
     def stop(self) -> None:
-        """End the session at once."""
+        """End the session at once, also one that is just being begun."""
+        self._stopped = True
         if self._process is not None:
             self._process.stop()
 
@@ -93,7 +98,10 @@ class CopyReader:
             env, handles = self._stack.enter_context(self._database.connection.environment(self._database.dbname))
             process = Process(argv, env=env, stdin=True, stdout=True, pass_fds=handles)
             self._process = self._stack.enter_context(process)
+            if self._stopped:
+                self._process.stop()
             begin = (
+                *self._limits,  # before the transaction, which one of them would end
                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
                 f"SET TRANSACTION SNAPSHOT '{self._snapshot}'",
             )

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from psycopg import Connection as Session
 
 END_OF_DATA = b"\\.\n\n\n"  # after the rows of a table (pg_dump.c, dumpTableData_copy)
+NEWEST_KNOWN = 18  # of a newer pg_dump the archive is looked at before any row is stored
+BEAT_SECONDS = 0.5
 TOC = File("toc.dat", "/toc.dat", compressed=False)
 GLOBALS = File("globals", "/globals.sql")
 GUIDE = File("guide", "/RESTORE.md", compressed=False, encrypted=False)
@@ -65,7 +67,11 @@ class DirectoryDump:
         tables = segments.read_tables(self.session, wanted)
         segments.lock(self.session, tables)
         workers = worker_count(self.session, self.database.workers)
-        parts = segments.cut(tables, workers, self.session.info.server_version)
+        self._server_version = self.session.info.server_version
+        parts = segments.cut(tables, workers, self._server_version)
+        self._readable = threading.Event()
+        if self.pg_dump.version[0] <= NEWEST_KNOWN:
+            self._readable.set()
         self.rows = {table.name: 0 for table in tables}
         self._to_hash = deque(parts if self.database.content else [])
         self._sums = {table.name: 0 for table in tables}
@@ -109,9 +115,11 @@ class DirectoryDump:
         """Dump one segment after another, until there is none left."""
         encoding = f"SET client_encoding = '{client_encoding(self.facts)}'"
         with (
-            CopyReader(self.database, self.psql.path, self.snapshot, [encoding]) as reader,
+            CopyReader(self.database, self.psql.path, self.snapshot, [encoding], self._server_version) as reader,
             crew.stopped_by(reader.stop),
         ):
+            while not self._readable.wait(BEAT_SECONDS):
+                crew.check()
             while todo:
                 try:
                     segment = todo.popleft()
@@ -159,6 +167,7 @@ class DirectoryDump:
             try:
                 with Process(argv, env=env, stdout=True, pass_fds=handles) as process, crew.stopped_by(process.stop):
                     archive = CustomArchive(process.output())
+                    self._readable.set()
                     self._data(crew, archive, packer)
             except ToolError as error:
                 raise not_dumped(self.database, str(error)) from error
@@ -170,7 +179,7 @@ class DirectoryDump:
         for block in blocks:
             crew.check()
             if block.is_large_objects:
-                chunks = packer.tar(_first_and_rest(block, blocks), self.progress.advance)
+                chunks = packer.tar(_first_and_rest(block, blocks), archive.toc.version, self.progress.advance)
                 artifact = self.sink.write(BLOBS, chunks)
                 self._done(artifact, "", 0)
                 return

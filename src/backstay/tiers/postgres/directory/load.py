@@ -50,21 +50,27 @@ class DirectoryLoad:
 
     def run(self, pg_restore: PgRestore) -> None:
         """Load everything but what comes last. Raises ``RestoreError``, and what reading the backup raises."""
-        self._done = set(self.journal.done.get(LOADED, {}).get("files", ()))
-        self._resumed = FIRST in self.journal.done
+        begun = self._database_oid()
+        self._resumed = self.journal.done.get(FIRST, {}).get("oid") == begun  # else the database was made anew since
+        self._done = set(self.journal.done.get(LOADED, {}).get("files", ())) if self._resumed else set()
         self._left = {table.entry.file: len(table.parts) for table in self.contents.tables}
         self._told = self.clock()
         with Crew(self.workers, "load") as crew:
             if not self._resumed:
                 pg_restore.run(self.contents.first, crew.stopped_by)
-                for table in self.contents.extension_rows:
-                    self._whole(crew, table)
-                self.journal.record(FIRST)
+                self._extension_rows(crew)
+                self.journal.record(FIRST, oid=begun)
             there = self._present() if self._resumed else frozenset[str]()
             self._plan(crew, pg_restore, there)
             for _ in range(self.workers):
                 crew.start(lambda: self._board.work(crew.check))
             crew.wait()
+        self.journal.record(LOADED, files=sorted(self._done))  # a table with foreign keys cannot be emptied again
+
+    def _extension_rows(self, crew: Crew) -> None:
+        """Rows that users have in tables of extensions: before all others, which may need them, and in their order."""
+        for table in self.contents.extension_rows:
+            self._whole(crew, table)
 
     def finish(self, pg_restore: PgRestore) -> None:
         """What comes last: foreign keys, triggers, rights, views; then statistics."""
@@ -152,9 +158,10 @@ class DirectoryLoad:
 
     def _whole(self, crew: Crew, table: TableRows) -> None:
         """All of a table in one session; a large one frozen, in one transaction that empties it first."""
-        frozen = table.size_bytes >= LARGE_BYTES
+        own = table in self.contents.tables  # and not of an extension, which may have put rows there
+        frozen = own and table.size_bytes >= LARGE_BYTES
         with self._session(crew) as session, session.transaction():
-            if frozen or (self._resumed and table in self.contents.tables):
+            if frozen or (own and self._resumed):
                 session.execute(_sql(f"TRUNCATE TABLE ONLY {table.sql}"))
             for part in table.parts:
                 self._copy(session, crew, table, part, " WITH (FREEZE)" if frozen else "")
@@ -209,6 +216,11 @@ class DirectoryLoad:
                 return
             self._told = now
             self.journal.record(LOADED, files=files)
+
+    def _database_oid(self) -> int:
+        with self.database.connection.session(self.dbname) as session:
+            row = session.execute("SELECT oid FROM pg_database WHERE datname = current_database()").fetchone()
+        return int(row[0]) if row else 0
 
     def _present(self) -> frozenset[str]:
         with self.database.connection.session(self.dbname) as session:

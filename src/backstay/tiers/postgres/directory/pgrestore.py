@@ -16,6 +16,9 @@ from backstay.tiers.postgres.programs import Program, find_pg_restore
 from backstay.tiers.postgres.selection import LEAVES, map_roles, outside
 
 OF_THE_SERVER = {"DATABASE", "DATABASE PROPERTIES", "DATABASE ACL", "ROLE"}  # made by Backstay, never by the archive
+# Written by a pg_dump that is older than its server, refused by servers as old as it: minor releases of 2026 keep the
+# setting for themselves.
+INTERNAL = re.compile(r"^ALTER TABLE ONLY [^\n]* ALTER COLUMN [^\n]* SET \(pg_attver=\d+\);\n", re.MULTILINE)
 _ERROR = re.compile(r"(?:pg_restore: )?(?:error: )?(?:could not execute query: )?(?:ERROR|FATAL):\s+(.*)")
 
 StoppedBy = Callable[[Callable[[], None]], AbstractContextManager[None]]
@@ -76,13 +79,14 @@ def opened(database: Database, dbname: str, toc: Toc, roles: Mapping[str, str]) 
             raise outside(statement)
     program = find_pg_restore(database.bin)
     with tempfile.TemporaryDirectory(prefix="backstay-toc-") as folder:
-        renamed = replace(toc, entries=tuple(_renamed(entry, roles) for entry in toc.entries)) if roles else toc
+        renamed = replace(toc, entries=tuple(_renamed(entry, roles) for entry in toc.entries))
         (Path(folder) / "toc.dat").write_bytes(renamed.encode())
         yield PgRestore(database, dbname, program, Path(folder))
 
 
 def _renamed(entry: Entry, roles: Mapping[str, str]) -> Entry:
-    lines = (entry.defn or "").encode("utf-8", "surrogateescape").splitlines(keepends=True)
+    defn = INTERNAL.sub("", entry.defn or "")
+    lines = defn.encode("utf-8", "surrogateescape").splitlines(keepends=True)
     defn = b"".join(map_roles(line, roles) for line in lines).decode("utf-8", "surrogateescape")
     owner = roles.get(entry.owner, entry.owner) if entry.owner else entry.owner
     return replace(entry, defn=defn if entry.defn is not None else None, owner=owner)
