@@ -22,7 +22,7 @@ from backstay.store.s3_delete import Deletion
 from backstay.store.s3_errors import from_response, from_transport
 from backstay.store.s3_list import Listing
 from backstay.store.s3_options import STORAGE_CLASS_FROM_BYTES, S3Options
-from backstay.store.s3_upload import Upload
+from backstay.store.s3_upload import Budget, Upload
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -66,6 +66,7 @@ class S3Store:
         self._listing = Listing(self._client, self._talk, options, foreign)
         self._now = now
         self._mark = mark
+        self._budget = Budget()
         self._bucket_seen = False
         self._deletion = Deletion(self._client, self._talk, options, now)
 
@@ -96,6 +97,7 @@ class S3Store:
             attributes=lambda size: self._attributes(size, lock_until),
             condition=condition,
             check=check,
+            budget=self._budget,
             digest=lock_until is not None,
         )
         try:

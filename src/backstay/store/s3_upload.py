@@ -6,6 +6,7 @@ parts, each but the last of at least 5 MiB (S3 User Guide, "Amazon S3 multipart 
 
 import base64
 import hashlib
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
@@ -17,7 +18,7 @@ from backstay.core.errors import AlreadyExists, BackstayError, NotFound, StoreEr
 MIB = 1024 * 1024
 MAX_PARTS = 10_000
 THREADS = 4
-IN_FLIGHT_BYTES = 32 * MIB  # being sent; one more part is being filled meanwhile
+IN_FLIGHT_BYTES = 32 * MIB  # being sent, by all uploads of a store; each fills one more part meanwhile
 MARK = "backstay-write"  # user metadata that names the put an object came from
 
 Talk = Callable[[str], AbstractContextManager[None]]
@@ -53,6 +54,27 @@ def split(chunks: Iterable[bytes], size_of: Callable[[int], int] = part_size) ->
     yield part, True
 
 
+class Budget:
+    """Bytes that may be in memory at once. Something larger than all of it may be there alone."""
+
+    def __init__(self, total_bytes: int = IN_FLIGHT_BYTES) -> None:
+        self._total = total_bytes
+        self._used = 0
+        self._changed = threading.Condition()
+
+    def take(self, size: int) -> None:
+        """Wait until there is room."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._used or self._used + size <= self._total)
+            self._used += size
+
+    def give_back(self, size: int) -> None:
+        """They are no longer there."""
+        with self._changed:
+            self._used -= size
+            self._changed.notify_all()
+
+
 class Upload:
     """One put, used once. ``talk(verb)`` turns the client library's errors into those of ``core.errors``.
 
@@ -73,6 +95,7 @@ class Upload:
         attributes: Callable[[int], Mapping[str, Any]],
         condition: Mapping[str, str],
         check: Callable[[], None],
+        budget: Budget,
         digest: bool = False,
     ) -> None:
         self._client = client
@@ -82,6 +105,7 @@ class Upload:
         self._attributes = attributes
         self._condition = dict(condition)
         self._check = check
+        self._budget = budget
         self._digest = digest
         self._upload_id = ""
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="part")
@@ -125,10 +149,20 @@ class Upload:
             with self._talk("write"):
                 begun = self._client.create_multipart_upload(**self._where, **self._begin(part))
             self._upload_id = begun["UploadId"]
-        while len(self._running) >= max(1, min(THREADS, IN_FLIGHT_BYTES // len(part))):
+        while len(self._running) >= THREADS:
             done, _ = wait(self._running, return_when=FIRST_COMPLETED)
             self._collect(done)
-        self._running[self._pool.submit(self._send_part, number, part)] = number
+        self._budget.take(len(part))
+        try:
+            future = self._pool.submit(self._send_part, number, part)
+        except BaseException:
+            self._budget.give_back(len(part))
+            raise
+        future.add_done_callback(partial(self._sent, len(part)))
+        self._running[future] = number
+
+    def _sent(self, size: int, _future: "Future[str]") -> None:
+        self._budget.give_back(size)
 
     def _send_part(self, number: int, part: bytearray) -> str:
         with self._talk("write"):
