@@ -44,8 +44,7 @@ class Story:
         self._lose()
         self._restore()
         self._compare()
-        self._head("A restore is the proof of a backup")
-        self._backstay("status")
+        self._drill()
 
     @property
     def seconds(self) -> float:
@@ -89,6 +88,12 @@ class Story:
         self._backstay("restore", f"postgres/{LOST}", "--confirm", f"postgres/{LOST}")
         self._backstay("restore", f"postgres/{DAMAGED}", "--dry-run")
         self._backstay("restore", f"postgres/{DAMAGED}", "--confirm", f"postgres/{DAMAGED}")
+
+    def _drill(self) -> None:
+        self._head("A drill is the proof of a backup")
+        self._say("The same, without a bad day: into a server of its own, checked, timed, and gone again.")
+        self._backstay("drill", *(f"postgres/{kind}" for kind in SAMPLES if kind not in {LOST, DAMAGED}))
+        self._backstay("status")
 
     def _compare(self) -> None:
         self._head("Is what came back what was there?")

@@ -6,7 +6,7 @@ for a file at hand, its folder and a local state folder.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from backstay.catalog import journal as journals
 from backstay.catalog import keys
@@ -14,7 +14,7 @@ from backstay.catalog.journal import JournalState, RestoreJournal
 from backstay.catalog.lease import Lease
 from backstay.core.errors import RestoreError, VerificationFailed
 from backstay.core.model import Backup, Level, Outcome, Plan, Progress, Proof, State, Target
-from backstay.core.units import format_stamp, parse_stamp
+from backstay.core.units import format_duration, format_span, format_stamp, parse_stamp
 from backstay.jobs import backup as backups
 from backstay.jobs import verify
 from backstay.jobs.context import Context
@@ -42,7 +42,11 @@ def plan(context: Context, backup: Backup, options: dict[str, object]) -> Plan:
     now = context.now()
     request = RestoreRequest(stamp=format_stamp(now), now=now, options=options)
     made = context.tier(backup.target).plan_restore(backup, request)
-    return replace(made, details={**made.details, "stamp": request.stamp})
+    return replace(
+        made,
+        notes=(*made.notes, *_time_expected(context, backup, now)),
+        details={**made.details, "stamp": request.stamp},
+    )
 
 
 def run(context: Context, plan: Plan, backup: Backup, place: Place, progress: Progress) -> Outcome:
@@ -75,6 +79,19 @@ def rollback(context: Context, target: Target, state: Store, progress: Progress)
         outcome = context.tier(target).undo(record.plan, journal, progress)
         journal.close(JournalState.ROLLED_BACK, outcome.message)
         return outcome
+
+
+def _time_expected(context: Context, backup: Backup, now: datetime) -> list[str]:
+    """How long the newest drill of the target took to restore it."""
+    if backup.state is State.FOREIGN or not backup.store:
+        return []
+    proofs = context.catalogs.holding(backup).proofs.read(backup.target)
+    drills = [proof for proof in proofs if proof.kind == "drill" and proof.ok]
+    if not drills:
+        return ["Time: not known; `backstay drill` would measure it."]
+    last = max(drills, key=lambda proof: proof.at)
+    took, age = format_duration(last.duration_seconds), format_span(now - last.at)
+    return [f"Time: about {took}, as measured in the drill {age} ago."]
 
 
 def _finish(context: Context, plan: Plan, backup: Backup, place: Place, journal: RestoreJournal,

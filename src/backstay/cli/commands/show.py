@@ -16,6 +16,7 @@ from backstay.core.model import Artifact, Backup, Proof, State
 from backstay.core.units import counted, format_count, format_duration, format_size, format_time
 
 TABLES_SHOWN = 12
+ARTIFACTS_SHOWN = 12  # the largest
 PROOFS_SHOWN = 5
 
 
@@ -117,12 +118,13 @@ def _tables(backup: Backup, output: Output) -> str:
 
 def _artifacts(backup: Backup, output: Output) -> str:
     columns = (Column("ARTIFACT"), Column("SIZE", right=True), Column("PLAIN", right=True), Column("KEY"))
-    rows = [
-        (artifact.role, format_size(artifact.size_bytes), _plain_size(artifact), artifact.key)
-        for artifact in backup.artifacts
-    ]
-    sums = [(artifact.role, f"sha256 {artifact.sha256}") for artifact in backup.artifacts if artifact.sha256]
-    return table(columns, rows, output.paint) + (f"\n{pairs(sums)}" if sums else "")
+    largest = sorted(backup.artifacts, key=lambda artifact: artifact.size_bytes, reverse=True)[:ARTIFACTS_SHOWN]
+    rows = [(one.role, format_size(one.size_bytes), _plain_size(one), one.key) for one in largest]
+    sums = [(one.role, f"sha256 {one.sha256}") for one in largest if one.sha256]
+    more = len(backup.artifacts) - len(largest)
+    blocks = [table(columns, rows, output.paint), *([pairs(sums)] if sums else [])]
+    blocks += [f"and {counted(more, 'smaller artifact')}; --json has all"] if more > 0 else []
+    return "\n".join(blocks)
 
 
 def _plain_size(artifact: Artifact) -> str:

@@ -155,8 +155,7 @@ def _selected(tables: tuple[str, ...], schemas: tuple[str, ...], listed: Mapping
 
 def _steps(backup: Backup, details: Mapping[str, Any], apps: Apps) -> tuple[Step, ...]:
     into, mode = details["into"], details["mode"]
-    dump = backup.artifact("dump")
-    size = format_size(dump.size_bytes) if dump else "?"
+    size = format_size(backup.size_bytes)
     owner = details["database"].get("owner", "the connecting role")
     rows = sum(
         entry.get("rows", 0)
