@@ -79,6 +79,7 @@ class Drill:
     phases: dict[str, float] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     _created_roles: list[str] = field(default_factory=list)
+    _server_bin: str | None = None
 
     def run(self, source: Source) -> Outcome:
         """See ``Tier.drill``."""
@@ -124,7 +125,8 @@ class Drill:
     def _check(self, database: Database, dbname: str, contents: Mapping[str, Any]) -> None:
         began = self.clock()
         self.progress.phase("checking")
-        self.findings += checks.run(database, dbname, contents, database.bin, self.progress)
+        programs = self._server_bin or database.bin
+        self.findings += checks.run(database, dbname, contents, programs, self.progress)
         self.phases["check"] = self.clock() - began
 
     @contextlib.contextmanager
@@ -145,7 +147,8 @@ class Drill:
         ) as server:
             password = server.password
             connection = Connection(server.host, server.port, server.superuser, lambda: password)
-            yield replace(self.database, connection=connection, bin=str(server.bin_dir), origin=None, apps=())
+            self._server_bin = str(server.bin_dir)
+            yield replace(self.database, connection=connection, origin=None, apps=())
 
     @contextlib.contextmanager
     def _given(self, backup: Backup) -> Iterator[Database]:

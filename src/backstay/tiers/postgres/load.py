@@ -29,14 +29,18 @@ SETTINGS = {
 }
 
 
+NEWER_SETTING = b"SET transaction_timeout = 0;\n"  # of every pg_dump since 17, for a server that may be older
+
+
 @dataclass
 class Rewrite:
     """What is changed of a dump on its way into psql. ``roles`` maps names in the dump to names on this server,
-    ``large`` are the tables to load frozen."""
+    ``large`` are the tables to load frozen, ``server_version`` is that of the server, 170011 for 17.11."""
 
     selection: Selection = field(default_factory=Selection)
     roles: Mapping[str, str] = field(default_factory=dict)
     large: frozenset[str] = frozenset()
+    server_version: int = 170000
 
     def __post_init__(self) -> None:
         self._frozen = Frozen(self.large)
@@ -55,6 +59,8 @@ class Rewrite:
             return self._command(piece)
         if piece.startswith(LEAVES):
             raise outside(piece)
+        if piece == NEWER_SETTING and self.server_version < 170000:
+            return b"\n"  # a line all the same: errors keep their numbers
         return self._frozen.begin(map_roles(piece, self.roles))
 
     def _command(self, piece: bytes) -> bytes:

@@ -36,14 +36,14 @@ def loading(
     into, roles = str(details["into"]), details["map_roles"]
     chosen = Selection(frozenset(details["tables"]), frozenset(details["schemas"]))
     selection = chosen if details["mode"] == SIDE else Selection()
+    with database.connection.session(database.maintenance) as session:
+        workers, server_version = worker_count(session, database.workers), session.info.server_version
     if not is_directory(source.backup):
-        rewrite = Rewrite(selection, roles, large_tables(source.backup.contents))
+        rewrite = Rewrite(selection, roles, large_tables(source.backup.contents), server_version)
         yield _SqlLoading(database, into, source, rewrite, progress)
         return
     toc = read_toc(source)
     contents = sort(toc, source.backup, selection)
-    with database.connection.session(database.maintenance) as session:
-        workers = worker_count(session, database.workers)
     with opened(database, into, toc, roles) as pg_restore:
         yield _DirectoryLoading(DirectoryLoad(database, into, contents, source, journal, progress, workers), pg_restore)
 

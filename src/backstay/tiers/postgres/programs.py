@@ -16,6 +16,7 @@ from backstay.cluster.proc import run
 from backstay.core.errors import ToolMissing, ToolTooOld
 
 DEBIAN = Path("/usr/lib/postgresql")
+READS_SINCE = {(1, 14): 12, (1, 15): 16, (1, 16): 17}  # the first pg_restore of each version of archives
 RESTRICT_SINCE = {14: 19, 15: 14, 16: 10, 17: 6}  # minor release by major; every release from 18 on has it
 
 
@@ -59,9 +60,19 @@ def find_psql(folder: str | None) -> Program:
     return newest
 
 
-def find_pg_restore(folder: str | None) -> Program:
-    """The newest pg_restore, which reads what every older pg_dump wrote. Raises ``ToolMissing``."""
-    return max(_find("pg_restore", folder), key=lambda program: program.version)
+def find_pg_restore(folder: str | None, archive: tuple[int, int] = (1, 16), server: int = 0) -> Program:
+    """A pg_restore that reads an archive of this version: the one that is nearest to the server's, which knows all
+    that it says; else the newest. Raises ``ToolMissing``, and ``ToolTooOld`` when none reads it."""
+    found = list(_find("pg_restore", folder))
+    fit = [program for program in found if program.version[0] >= READS_SINCE.get(archive, 0)]
+    if not fit:
+        newest = max(found, key=lambda program: program.version)
+        raise ToolTooOld(
+            f"pg_restore {newest.version_text} cannot read an archive of version {archive[0]}.{archive[1]}",
+            hint=f"Install PostgreSQL {READS_SINCE[archive]} client programs or newer, or set postgres.bin to their "
+            "folder. Nothing was changed.",
+        )
+    return min(fit, key=lambda program: (abs(program.version[0] - server), -program.version[0], -program.version[1]))
 
 
 def find_pg_amcheck(folder: str | None) -> Program:

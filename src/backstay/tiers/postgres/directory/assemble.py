@@ -50,9 +50,9 @@ def assemble(toc: Toc, tables: Sequence[Table], blob_lists: Mapping[int, str], t
     return replace(toc, entries=filed).with_data(added)
 
 
-def check_listing(database: Database, data: bytes, count: int) -> None:
+def check_listing(database: Database, data: bytes, count: int, version: tuple[int, int]) -> None:
     """Have pg_restore read ``toc.dat`` and count its entries. Raises ``DumpIncomplete``, ``ToolError``."""
-    program = find_pg_restore(database.bin)
+    program = find_pg_restore(database.bin, version)
     with tempfile.TemporaryDirectory(prefix="backstay-toc-") as folder:
         (Path(folder) / "toc.dat").write_bytes(data)
         with database.connection.environment(database.dbname) as (env, _):

@@ -30,7 +30,8 @@ AT_ONCE = 500  # loaded in one transaction
 class BlobPacker:
     """Packs large objects on their way. ``size_of`` asks the server for the size of a large one, in bytes.
 
-    Archives before version 1.16 have one list, and every pg_restore looks for it under one name. Afterwards ``count`` says how many there were, ``files`` the name of the list of each entry, by dump id.
+    Archives before version 1.16 have one list, which every pg_restore looks for under one name. Afterwards ``count``
+    says how many there were, ``files`` the name of the list of each entry, by dump id.
     """
 
     size_of: Callable[[int], int]
@@ -108,7 +109,8 @@ class _Stream(io.RawIOBase):
 
 
 def unpack(chunks: Iterable[bytes]) -> Iterator[tuple[int, Iterator[bytes]]]:
-    """The large objects in a tar file, by oid, each to be taken before the next. Raises ``DumpIncomplete``.
+    """The large objects in a tar file, by oid, each to be taken before the next. Raises ``DumpIncomplete``, also while
+    the bytes of one are taken.
 
     Nothing is written anywhere by the names in it: they are only read as ``blob_<oid>.dat``.
     """
@@ -120,13 +122,20 @@ def unpack(chunks: Iterable[bytes]) -> Iterator[tuple[int, Iterator[bytes]]]:
                 if member.isreg() and member.name.startswith("blob_") and oid.isdigit():
                     yield int(oid), _bytes_of(archive, member)
     except tarfile.TarError as error:
-        raise DumpIncomplete(f"blobs.tar is damaged: {error}") from error
+        raise _damaged(error) from error
 
 
 def _bytes_of(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:
     data = archive.extractfile(member)
-    while data is not None and (chunk := data.read(1 << 18)):
-        yield chunk
+    try:
+        while data is not None and (chunk := data.read(1 << 18)):
+            yield chunk
+    except tarfile.TarError as error:
+        raise _damaged(error) from error
+
+
+def _damaged(error: Exception) -> DumpIncomplete:
+    return DumpIncomplete(f"blobs.tar is damaged: {error}")
 
 
 def load(session: "Session[tuple[Any, ...]]", chunks: Iterable[bytes], tell: Callable[[int], None]) -> int:

@@ -143,7 +143,8 @@ def _table(
 
 def _definition(entry: Entry) -> int:
     """The dump id of the table's definition; of a table that an extension made, that of something else, or none."""
-    return int(entry.dependencies[0]) if entry.dependencies else 0
+    first = entry.dependencies[0] if entry.dependencies else ""
+    return int(first) if first.isdecimal() else 0
 
 
 def _encoding(toc: Toc) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from backstay.core.errors import DumpIncomplete
+from backstay.core.units import counted
 from backstay.tiers.postgres.directory import toc
 from backstay.tiers.postgres.directory.bytereader import ByteReader
 
@@ -49,9 +50,15 @@ class CustomArchive:
         self._entries = {entry.dump_id: entry for entry in self.toc.entries}
 
     def blocks(self) -> Iterator[Block]:
-        """The data, in the order of the archive."""
+        """The data, in the order of the archive, which has no end mark. Raises ``DumpIncomplete`` when it lacks any."""
+        left = {dump_id for dump_id, entry in self._entries.items() if entry.had_dumper}
         while not self._reader.at_end():
             kind, dump_id = self._reader.byte(), self._reader.number()
             if kind not in {DATA, LARGE_OBJECTS} or dump_id not in self._entries:
                 raise DumpIncomplete(f"the archive has data of kind {kind} for entry {dump_id}: it is damaged")
+            left.discard(dump_id)
             yield Block(self._entries[dump_id], self._reader, kind)
+        if left:
+            raise DumpIncomplete(
+                f"the archive lacks the data of {counted(len(left), 'entry', 'entries')} that it lists"
+            )

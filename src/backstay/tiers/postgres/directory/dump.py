@@ -25,7 +25,7 @@ from backstay.tiers.postgres.directory.blobs import BLOBS, BlobPacker
 from backstay.tiers.postgres.directory.copyout import CopyReader
 from backstay.tiers.postgres.directory.custom import CustomArchive
 from backstay.tiers.postgres.directory.segments import Segment
-from backstay.tiers.postgres.directory.toc import Toc
+from backstay.tiers.postgres.directory.toc import Toc, UnknownVersion
 from backstay.tiers.postgres.dumped import Dumped, check_large_objects, client_encoding
 from backstay.tiers.postgres.dumptext import SETVAL, unescape
 from backstay.tiers.postgres.programs import Program
@@ -65,7 +65,7 @@ class DirectoryDump:
         self._lock = threading.Lock()
         wanted = [(fact.schema, fact.relname) for fact in self.facts.data_tables.values()]
         tables = segments.read_tables(self.session, wanted)
-        segments.lock(self.session, tables)
+        self._hold(tables)
         workers = worker_count(self.session, self.database.workers)
         self._server_version = self.session.info.server_version
         parts = segments.cut(tables, workers, self._server_version)
@@ -89,10 +89,19 @@ class DirectoryDump:
         check_large_objects(self.database, self.facts, packer.count)
         return self._finish(skeleton.result(), tables, parts, packer)
 
+    def _hold(self, tables: list[segments.Table]) -> None:
+        """Lock them. Raises ``SourceError``."""
+        import psycopg
+
+        try:
+            segments.lock(self.session, tables)
+        except psycopg.Error as error:
+            raise not_dumped(self.database, str(error).strip().partition("\n")[0]) from error
+
     def _finish(self, toc: Toc, tables: list[segments.Table], parts: list[Segment], packer: BlobPacker) -> Dumped:
         whole = assemble(toc, tables, packer.files, self.database.target)
         data = whole.encode()
-        check_listing(self.database, data, len(whole.entries))
+        check_listing(self.database, data, len(whole.entries), whole.version[:2])
         self.artifacts.append(self.sink.write(TOC, [data]))
         cuts = any(part.of > 1 for part in parts)
         return Dumped(
@@ -171,6 +180,10 @@ class DirectoryDump:
                     self._data(crew, archive, packer)
             except ToolError as error:
                 raise not_dumped(self.database, str(error)) from error
+            except UnknownVersion:
+                raise
+            except DumpIncomplete as error:
+                raise cut_short(self.database, str(error)) from error
         return archive.toc
 
     def _data(self, crew: Crew, archive: CustomArchive, packer: BlobPacker) -> None:

@@ -210,6 +210,7 @@ class DirectoryLoad:
         """Journal it, at once when it is large, with others when not."""
         with self._lock:
             self._done.add(table.entry.file)
+            self.progress.note(f"tables {len(self._done)}/{len(self.contents.tables)}")
             files = sorted(self._done)
             now = self.clock()
             if table.size_bytes < LARGE_BYTES and now - self._told < JOURNAL_SECONDS:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from backstay.cluster.proc import Process
+from backstay.cluster.proc import TAIL_LINES, Process
 from backstay.core.errors import RestoreError, ToolError
 from backstay.tiers.postgres.database import Database
 from backstay.tiers.postgres.directory.toc import Entry, Toc
@@ -21,17 +21,25 @@ OF_THE_SERVER = {"DATABASE", "DATABASE PROPERTIES", "DATABASE ACL", "ROLE"}  # m
 INTERNAL = re.compile(r"^ALTER TABLE ONLY [^\n]* ALTER COLUMN [^\n]* SET \(pg_attver=\d+\);\n", re.MULTILINE)
 _ERROR = re.compile(r"(?:pg_restore: )?(?:error: )?(?:could not execute query: )?(?:ERROR|FATAL):\s+(.*)")
 
+TOLERANT_JOBS = 8  # so that the words of all of them fit into what is kept of a program's words
+WITH_ROLES = {"ACL", "DEFAULT ACL", "POLICY"}
+TRANSACTION_TIMEOUT = 170000  # the first server that knows the setting, and the first pg_restore that makes it
+
 StoppedBy = Callable[[Callable[[], None]], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
 class PgRestore:
-    """Restores chosen entries of an archive into ``dbname``. Made by ``opened``."""
+    """Restores chosen entries of an archive into ``dbname``. Made by ``opened``.
+
+    ``tolerant`` is for a server that does not know a setting which pg_restore makes at the start of each session.
+    """
 
     database: Database
     dbname: str
     program: Program
     folder: Path
+    tolerant: bool = False
 
     def run(self, entries: Sequence[Entry], stopped_by: StoppedBy, *, jobs: int = 1) -> None:
         """Restore just these entries, in the archive's order; so many at once as their dependencies allow.
@@ -42,10 +50,10 @@ class PgRestore:
             return
         argv = [
             self.program.path,
-            "--exit-on-error",
+            *([] if self.tolerant else ["--exit-on-error"]),
             "--no-password",
             f"--dbname={self.dbname}",
-            f"--jobs={jobs}",
+            f"--jobs={min(jobs, TOLERANT_JOBS) if self.tolerant else jobs}",
         ]
         options = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
         with tempfile.NamedTemporaryFile("w", dir=self.folder, prefix="list-", suffix=".txt") as chosen:
@@ -60,6 +68,8 @@ class PgRestore:
                 try:
                     process.check()
                 except ToolError as error:
+                    if self.tolerant and only_unknown_settings(process.tail):
+                        return
                     raise RestoreError(
                         f"{self.database.target} cannot be restored into {self.dbname}: {_first_error(process.tail)}",
                         hint="The live database was not touched.",
@@ -77,19 +87,36 @@ def opened(database: Database, dbname: str, toc: Toc, roles: Mapping[str, str]) 
         statement = (entry.defn or "").encode("utf-8", "surrogateescape")
         if entry.desc not in OF_THE_SERVER and statement.startswith(LEAVES):
             raise outside(statement)
-    program = find_pg_restore(database.bin)
+    with database.connection.session(database.maintenance) as session:
+        server_version = session.info.server_version
+    program = find_pg_restore(database.bin, toc.version[:2], server_version // 10000)
+    tolerant = server_version < TRANSACTION_TIMEOUT <= program.version[0] * 10000
     with tempfile.TemporaryDirectory(prefix="backstay-toc-") as folder:
         renamed = replace(toc, entries=tuple(_renamed(entry, roles) for entry in toc.entries))
         (Path(folder) / "toc.dat").write_bytes(renamed.encode())
-        yield PgRestore(database, dbname, program, Path(folder))
+        yield PgRestore(database, dbname, program, Path(folder), tolerant)
 
 
 def _renamed(entry: Entry, roles: Mapping[str, str]) -> Entry:
-    defn = INTERNAL.sub("", entry.defn or "")
-    lines = defn.encode("utf-8", "surrogateescape").splitlines(keepends=True)
-    defn = b"".join(map_roles(line, roles) for line in lines).decode("utf-8", "surrogateescape")
+    defn = entry.defn or ""
+    if entry.desc == "TABLE":
+        defn = INTERNAL.sub("", defn)
+    elif entry.desc in WITH_ROLES:  # owners are named apart
+        lines = defn.encode("utf-8", "surrogateescape").splitlines(keepends=True)
+        defn = b"".join(map_roles(line, roles) for line in lines).decode("utf-8", "surrogateescape")
     owner = roles.get(entry.owner, entry.owner) if entry.owner else entry.owner
     return replace(entry, defn=defn if entry.defn is not None else None, owner=owner)
+
+
+def only_unknown_settings(tail: Sequence[str]) -> bool:
+    """Whether every error was about a setting that an older server does not know, and none can have been missed."""
+    errors = [line for line in tail if " error: " in line]
+    refused = [line for line in errors if 'unrecognized configuration parameter "' in line]
+    commands = [line for line in tail if line.startswith("Command was: ")]
+    settings = [line for line in commands if line.startswith("Command was: SET ")]
+    ended = bool(tail) and "errors ignored on restore: " in tail[-1]
+    whole = len(errors) == len(refused) == len(commands) == len(settings)
+    return ended and whole and len(tail) < TAIL_LINES
 
 
 def _first_error(tail: Sequence[str]) -> str:

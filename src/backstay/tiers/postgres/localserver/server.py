@@ -12,15 +12,16 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-
-import psycopg
+from typing import TYPE_CHECKING, Any, Self
 
 from backstay.cluster.processes import alive, free_ports, mentions
 from backstay.core.errors import ToolError
 from backstay.core.model import EMPTY
 from backstay.tiers.postgres.localserver.account import Account, choose_account
 from backstay.tiers.postgres.localserver.programs import find_bin, version_of
+
+if TYPE_CHECKING:
+    import psycopg
 
 __all__ = ["THROWAWAY", "PostgresServer", "find_bin"]
 
@@ -136,8 +137,10 @@ class PostgresServer:
             "connect_timeout": 10,
         }
 
-    def connect(self, dbname: str = "postgres") -> psycopg.Connection[tuple[Any, ...]]:
+    def connect(self, dbname: str = "postgres") -> "psycopg.Connection[tuple[Any, ...]]":
         """A new connection of the superuser, in autocommit mode; the caller closes it."""
+        import psycopg
+
         return psycopg.connect(**self.conninfo(dbname), autocommit=True)
 
     def program(self, name: str) -> Path:
