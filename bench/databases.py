@@ -25,7 +25,7 @@ class Plan:
 
 
 SHOP = Plan("shop", 2_600_000)  # about 800 MB of SQL text; one table has four fifths of it
-LEDGER = Plan("ledger", 2_400_000)  # about 500 MB with indexes; one table has nine tenths of it
+LEDGER = Plan("ledger", 2_000_000)  # about 400 MB with indexes; one table has nine tenths of it
 
 
 def build(server: PostgresServer, name: str, plan: Plan) -> None:

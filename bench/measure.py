@@ -19,7 +19,7 @@ from backstay.demo.seaweed import stop_group
 
 POLL_SECONDS = 0.01
 QUIET_CORES = 0.3  # of processor time used by others while nothing of ours runs
-QUIET_WAIT_SECONDS = 45.0
+LOOK_SECONDS = 0.5
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -96,18 +96,22 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def wait_until_quiet(say: Callable[[str], None]) -> None:
-    """Until others use little of the processors, or for ``QUIET_WAIT_SECONDS``; says when it gives up."""
-    deadline = time.monotonic() + QUIET_WAIT_SECONDS
+def wait_until_quiet(say: Callable[[str], None], patience: float) -> float:
+    """Until others use little of the processors, or for ``patience`` seconds; says when it gives up.
+
+    Returns the seconds that were waited in vain.
+    """
+    started = time.monotonic()
     while True:
         busy = _Busy()
-        time.sleep(0.5)
-        cores = busy.seconds() / 0.5
+        time.sleep(LOOK_SECONDS)
+        cores = busy.seconds() / LOOK_SECONDS
+        waited = time.monotonic() - started - LOOK_SECONDS
         if cores < QUIET_CORES:
-            return
-        if time.monotonic() > deadline:
+            return waited
+        if waited >= patience:
             say(f"  others use {cores:.1f} cores; measured all the same")
-            return
+            return waited
 
 
 def spread(values: Sequence[float], form: str = ".1f") -> str:

@@ -70,7 +70,7 @@ def test_no_unit_asks_questions_or_names_a_secret():
     common = SYSTEMD / "backstay-.service.d" / "common.conf"
     for path in SERVICES:
         for line in values(path, "Service", "ExecStart"):
-            assert not re.search(r" (backup|prune|verify) ", line) or "--no-input" in line
+            assert not re.search(r" (backup|prune|verify|drill) ", line) or "--no-input" in line
     assert {value.partition(":")[0] for value in values(common, "Service", "LoadCredential")} == {"s3", "postgres"}
     assert values(common, "Unit", "OnFailure") == ["backup-failed@%n.service"]
     assert (SYSTEMD / "backup-failed@.service").is_file()

@@ -1,4 +1,4 @@
--- A ledger's database of about 500 MB, the same each time: one table has nine tenths of it.
+-- A ledger's database of about 400 MB, the same each time: one table has nine tenths of it.
 SELECT setseed(0.5);
 
 CREATE TABLE accounts (
