@@ -11,16 +11,19 @@ from tests.cli.conftest import Cli
 WAIT_SECONDS = 30
 
 
-def configure(cli: Cli, server: PostgresServer, *names: str, bin_dir: Path | None = None, more: str = "") -> None:
+def configure(
+    cli: Cli, server: PostgresServer, *names: str, bin_dir: Path | None = None, more: str = "", dump_format: str = ""
+) -> None:
     """``backstay.yaml`` for databases of ``server``, as its superuser; ``more`` are lines of YAML."""
     password = cli.folder / "password"
     password.touch(mode=0o600)
     password.write_text(server.password)
     databases = "".join(f"    {name}: {{}}\n" for name in names)
+    chosen = f"  format: {dump_format}\n" if dump_format else ""
     cli.configure(
         f'cluster: test\nstores: {{main: {{url: "file://{cli.store}"}}}}\n{more}'
         f"postgres:\n  host: {server.host}\n  port: {server.port}\n  user: {server.superuser}\n"
-        f"  password: file:{password}\n  bin: {bin_dir or server.bin_dir}\n  databases:\n{databases}"
+        f"  password: file:{password}\n  bin: {bin_dir or server.bin_dir}\n{chosen}  databases:\n{databases}"
     )
 
 

@@ -58,7 +58,7 @@ def test_one_target_says_what_it_found_and_what_it_made(cli, shop, postgres18):
         ran.out,
     )
     listed = cli.run("list").out
-    assert re.search(rf"{ID} .* complete .* 1,000 +1 +written +main", listed)
+    assert re.search(rf"{ID} .* complete .* 1,000 +1 +written +- +main", listed)
 
 
 def test_quiet_is_silent_on_success_and_loud_on_failure(cli, shop):
@@ -190,9 +190,10 @@ def test_jobs_have_bounds(cli, shop, jobs):
     assert cli.run("backup", "--all", "--jobs", jobs).err == f"error: --jobs: {jobs} is not from 1 to 64\n"
 
 
-def test_a_dump_that_ends_early_is_told_and_nothing_is_listed(cli, postgres18, shop):
+@pytest.mark.parametrize("dump_format", ["directory", "sql"])
+def test_a_dump_that_ends_early_is_told_and_nothing_is_listed(cli, postgres18, shop, dump_format):
     cut = '[ "$1" = --version ] && exec "$REAL" "$@"\n"$REAL" "$@" | head -c 300'
-    configure(cli, postgres18, shop, bin_dir=programs_that(cli, postgres18, pg_dump=cut))
+    configure(cli, postgres18, shop, bin_dir=programs_that(cli, postgres18, pg_dump=cut), dump_format=dump_format)
     ran = cli.run("backup", shop)
     assert ran.code == 1
     assert f"error: the dump of postgres/{shop} ended early" in ran.err

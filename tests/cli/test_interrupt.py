@@ -14,11 +14,11 @@ def stuck(cli, postgres18, fresh_database):
     """``stuck(*options)``: a backup whose pg_dump has given everything and does not end."""
     with ExitStack() as stack:
 
-        def start(*options: str, then: str = "exec sleep 60", databases: int = 1):
+        def start(*options: str, then: str = "exec sleep 60", databases: int = 1, dump_format: str = ""):
             names = [fresh_database(postgres18).name for _ in range(databases)]
             marker = cli.folder / "dumped"
             folder = programs_that(cli, postgres18, pg_dump=hanging(marker, then=then))
-            configure(cli, postgres18, *names, bin_dir=folder)
+            configure(cli, postgres18, *names, bin_dir=folder, dump_format=dump_format)
             process = stack.enter_context(cli.started("backup", "--all", *options))
             wait_for(marker.exists)
             return process, names
@@ -31,9 +31,10 @@ def finish(process):
     return process.returncode, out, err
 
 
+@pytest.mark.parametrize("dump_format", ["directory", "sql"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_one_undoes_what_was_begun(cli, stuck, postgres18, number):
-    process, names = stuck()
+def test_the_first_one_undoes_what_was_begun(cli, stuck, postgres18, number, dump_format):
+    process, names = stuck(dump_format=dump_format)
     process.send_signal(number)
     code, out, err = finish(process)
     assert (code, out) == (130, "")
@@ -46,8 +47,9 @@ def test_the_first_one_undoes_what_was_begun(cli, stuck, postgres18, number):
     assert cli.run("backup", "--all").code == 0, "the lease was given back"
 
 
-def test_it_stops_the_work_of_all_threads(cli, stuck):
-    process, _ = stuck("--jobs", "2", then=TALKING, databases=2)
+@pytest.mark.parametrize(("dump_format", "then"), [("directory", "exec sleep 60"), ("sql", TALKING)])
+def test_it_stops_the_work_of_all_threads(cli, stuck, dump_format, then):
+    process, _ = stuck("--jobs", "2", then=then, databases=2, dump_format=dump_format)
     process.send_signal(signal.SIGINT)
     code, out, err = finish(process)
     assert (code, out) == (130, "")

@@ -15,19 +15,23 @@ from tests.cli.databases import configure, hanging, programs_that, wait_for
 class Shop:
     """A database with a backup of 1,000 orders, of which ten were deleted since."""
 
-    def __init__(self, cli, server, database) -> None:
+    def __init__(self, cli, server, database, dump_format) -> None:
         self.cli = cli
         self.server = server
+        self.format = dump_format
         self.name = database.name
         self.target = f"postgres/{database.name}"
         with database.connect() as connection:
             connection.execute("CREATE TABLE orders AS SELECT generate_series(1, 1000) AS id")
             connection.execute("CREATE TABLE lines AS SELECT generate_series(1, 5) AS id")
-        configure(cli, server, self.name)
+        self.configure()
         assert cli.run("backup", self.name).code == 0
         self.id = cli.run("list", "--json").document[0]["id"]
         with database.connect() as connection:
             connection.execute("DELETE FROM orders WHERE id <= 10")
+
+    def configure(self, **more):
+        configure(self.cli, self.server, self.name, dump_format=self.format, **more)
 
     def orders(self, name=None):
         with self.server.connect(name or self.name) as connection:
@@ -42,7 +46,9 @@ class Shop:
 
     @property
     def dump(self):
-        return next((self.cli.store / "postgres-backups" / self.name).glob("*[0-9].sql.gz"))
+        """The file with most of the rows."""
+        files = (path for path in (self.cli.store / "postgres-backups" / self.name).rglob("*.gz"))
+        return max(files, key=lambda path: path.stat().st_size)
 
     @property
     def manifest(self):
@@ -57,9 +63,14 @@ class Shop:
             path.write_text(json.dumps(record))
 
 
-@pytest.fixture
-def shop(cli, postgres18, fresh_database):
-    return Shop(cli, postgres18, fresh_database(postgres18))
+@pytest.fixture(params=["directory"])
+def shop(request, cli, postgres18, fresh_database):
+    """In format directory, unless a test asks for others."""
+    return Shop(cli, postgres18, fresh_database(postgres18), request.param)
+
+
+each_format = pytest.mark.parametrize("shop", ["directory", "sql"], indirect=True)
+only_sql = pytest.mark.parametrize("shop", ["sql"], indirect=True)
 
 
 def test_a_dry_run_shows_steps_loss_and_what_is_kept_and_changes_nothing(cli, shop):
@@ -97,6 +108,7 @@ def test_the_wrong_name_is_declined(cli, shop):
     assert shop.orders() == 990
 
 
+@each_format
 def test_the_right_name_restores_swaps_and_keeps_the_old_one(cli, shop):
     ran = cli.run("restore", shop.name, typed=f"{shop.target}\n")
     assert ran.code == 0
@@ -135,6 +147,7 @@ def test_to_another_name_asks_nothing_and_changes_nothing_live(cli, shop):
     assert f"database {shop.name}__copy exists at" in again.err
 
 
+@each_format
 def test_one_table_goes_into_a_side_database(cli, shop):
     ran = cli.run("restore", shop.name, "--table", "ordres")
     assert ran.code == 2
@@ -157,6 +170,7 @@ def test_cleanup_lists_asks_and_removes(cli, shop):
     assert "nothing to remove" in cli.run("restore", "cleanup", shop.name).err
 
 
+@each_format
 def test_what_is_damaged_in_the_store_is_not_swapped_in(cli, shop):
     data = bytearray(shop.dump.read_bytes())
     data[-10] ^= 1
@@ -197,6 +211,7 @@ def test_another_server_takes_its_password_by_reference(cli, shop, postgres18):
     assert shop.orders(f"{shop.name}__copy") == 1000
 
 
+@only_sql
 @pytest.mark.parametrize("with_manifest", [True, False])
 def test_from_a_file_with_no_store(cli, shop, with_manifest):
     file, manifest = cli.folder / shop.dump.name, cli.folder / "manifest.json"
@@ -214,24 +229,31 @@ def test_from_a_file_with_no_store(cli, shop, with_manifest):
     assert [path.name for path in cli.folder.glob("*.sql.gz")] == [file.name]
 
 
+def loading_hangs(cli, shop, marker):
+    """A folder of programs; the one that loads does its work and does not end."""
+    program = "psql" if shop.format == "sql" else "pg_restore"
+    return programs_that(cli, shop.server, **{program: hanging(marker)})
+
+
 @pytest.fixture
-def killed(cli, shop, postgres18):
-    """``killed(*options)``: a restore that is killed while psql has loaded everything and not ended."""
+def killed(cli, shop):
+    """``killed(*options)``: a restore that is killed while its program has done its work and not ended: psql, which
+    loads all of a dump, or the first pg_restore, which makes the definitions."""
 
     def kill(*options: str, root=None):
         marker = cli.folder / "loaded"
-        folder = programs_that(cli, postgres18, psql=hanging(marker))
-        configure(cli, postgres18, shop.name, bin_dir=folder)
+        shop.configure(bin_dir=loading_hangs(cli, shop, marker))
         with cli.started("restore", shop.name, "--confirm", shop.target, *options) as process:
             wait_for(marker.exists)
             process.kill()
             process.communicate(timeout=30)
         shop.free_leases(root or cli.store)
-        configure(cli, postgres18, shop.name)
+        shop.configure()
 
     return kill
 
 
+@each_format
 def test_a_killed_one_is_told_and_resumed(cli, shop, killed):
     killed()
     assert shop.orders() == 990
@@ -246,6 +268,7 @@ def test_a_killed_one_is_told_and_resumed(cli, shop, killed):
     assert shop.orders() == 1000
 
 
+@each_format
 def test_a_killed_one_is_rolled_back(cli, shop, killed):
     killed()
     assert shop.databases() == ["__restore_*"]
@@ -255,6 +278,7 @@ def test_a_killed_one_is_rolled_back(cli, shop, killed):
     assert (shop.orders(), shop.databases()) == (990, [])
 
 
+@only_sql
 def test_a_killed_one_from_a_file_is_resumed_without_the_store(cli, shop, killed):
     file = cli.folder / shop.dump.name
     file.write_bytes(shop.dump.read_bytes())
@@ -264,10 +288,10 @@ def test_a_killed_one_from_a_file_is_resumed_without_the_store(cli, shop, killed
     assert shop.orders() == 1000
 
 
-def test_an_interrupted_one_leaves_live_data_and_nothing_beside(cli, shop, postgres18):
+@each_format
+def test_an_interrupted_one_leaves_live_data_and_nothing_beside(cli, shop):
     marker = cli.folder / "loaded"
-    folder = programs_that(cli, postgres18, psql=hanging(marker))
-    configure(cli, postgres18, shop.name, bin_dir=folder)
+    shop.configure(bin_dir=loading_hangs(cli, shop, marker))
     with cli.started("restore", shop.name, "--confirm", shop.target) as process:
         wait_for(marker.exists)
         process.send_signal(signal.SIGINT)
@@ -275,7 +299,7 @@ def test_an_interrupted_one_leaves_live_data_and_nothing_beside(cli, shop, postg
     assert process.returncode == 130
     assert err.splitlines()[-3] == "error: the restore was interrupted"
     assert (shop.orders(), shop.databases()) == (990, [])
-    configure(cli, postgres18, shop.name)
+    shop.configure()
     assert cli.run("restore", shop.name, "--confirm", shop.target).code == 0
 
 

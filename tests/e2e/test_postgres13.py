@@ -16,8 +16,10 @@ from backstay.tiers.postgres.localserver.server import THROWAWAY, PostgresServer
 from tests.fixtures.world import database_on, directory_world
 
 LACKING = 3
-TABLES = "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace " \
-         "WHERE c.relkind = 'r' AND n.nspname = 'public' ORDER BY 1"  # fmt: skip
+TABLES = """
+SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND n.nspname = 'public' ORDER BY 1
+"""
 SCHEMA = """
 CREATE TABLE flat (
     id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, word text, twice text GENERATED ALWAYS AS (word || word) STORED

@@ -50,8 +50,8 @@ def fill(session, table="cut", rows=4000):
     """A table of some 2 MB, with TOAST in it."""
     session.execute(f"CREATE TABLE {table} (i integer PRIMARY KEY, t text, long text)")
     session.execute(
-        f"INSERT INTO {table} SELECT i, repeat(md5(i::text), 10), CASE i % 500 WHEN 0 THEN "
-        f"(SELECT string_agg(md5((i * j)::text), '') FROM generate_series(1, 500) j) END FROM generate_series(1, {rows}) i"
+        f"INSERT INTO {table} SELECT i, repeat(md5(i::text), 10), CASE i % 500 WHEN 0 THEN (SELECT string_agg("
+        f"md5((i * j)::text), '') FROM generate_series(1, 500) j) END FROM generate_series(1, {rows}) i"
     )
 
 

@@ -1,4 +1,4 @@
-"""Large tables loaded frozen: which, how the dump is changed for it, and that what comes back is the same."""
+"""Large tables of format sql, loaded frozen: which, how the dump is changed for it, and that the same comes back."""
 
 import pytest
 
@@ -96,7 +96,7 @@ def test_what_came_back_frozen_is_what_was_there(server, request, sample_databas
     monkeypatch.setattr(frozen, "LARGE_BYTES", 0)
     server = request.getfixturevalue(server)
     name = sample_database(server, "museum")
-    world = directory_world(tmp_path, database_on(server, name))
+    world = directory_world(tmp_path, database_on(server, name, format="sql"))
     made = world.backup(name)
     assert len(frozen.large_tables(made.contents)) > 10
     world.restore(made, to=f"{name}_copy")
@@ -112,7 +112,7 @@ def test_pages_are_written_in_their_final_state(postgres18, fresh_database, tmp_
     with made.connect() as session:
         session.execute("CREATE TABLE large AS SELECT n, md5(n::text) AS text FROM generate_series(1, 300000) n")
         session.execute("CREATE TABLE small AS SELECT 1 AS n")
-    database = database_on(postgres18, made.name, user=made.owner, password=made.password)
+    database = database_on(postgres18, made.name, user=made.owner, password=made.password, format="sql")
     world = directory_world(tmp_path, database)
     backup = world.backup(made.name)
     with postgres18.connect() as session:
@@ -132,7 +132,7 @@ def test_an_error_names_the_same_line_with_it_and_without(postgres18, fresh_data
         session.execute("CREATE TABLE second (n integer CHECK (odd(n)))")
         session.execute("INSERT INTO second VALUES (1)")
         session.execute("CREATE OR REPLACE FUNCTION odd(n integer) RETURNS boolean LANGUAGE sql AS 'SELECT n % 2 = 0'")
-    world = directory_world(tmp_path, database_on(postgres18, made.name))
+    world = directory_world(tmp_path, database_on(postgres18, made.name, format="sql"))
     backup = world.backup(made.name)
     said = []
     for least in (0, 1 << 40):

@@ -24,6 +24,9 @@ def print_of(server, name):
         return fingerprint(session)
 
 
+FORMATS = ["directory", "sql"]
+
+
 class RecordingApps:
     """Stands where the cluster will: remembers what was asked, and can fail."""
 
@@ -47,11 +50,12 @@ class RecordingApps:
         self.calls.append(("start", dict(replicas)))
 
 
+@pytest.mark.parametrize("dump_format", FORMATS)
 @pytest.mark.parametrize("kind", ["museum", "shop"])
 @pytest.mark.parametrize("damage", ["dropped", "altered"])
-def test_what_came_back_is_what_was_there(kind, damage, postgres18, sample_database, tmp_path):
+def test_what_came_back_is_what_was_there(kind, damage, dump_format, postgres18, sample_database, tmp_path):
     name = sample_database(postgres18, kind)
-    world = directory_world(tmp_path, database_on(postgres18, name))
+    world = directory_world(tmp_path, database_on(postgres18, name, format=dump_format))
     before = print_of(postgres18, name)
     made = world.backup(name)
     with postgres18.connect("postgres" if damage == "dropped" else name) as session:
@@ -71,23 +75,26 @@ def test_what_came_back_is_what_was_there(kind, damage, postgres18, sample_datab
     assert world.context.catalogs.levels()["main", made.id].level is Level.RESTORED
 
 
-def test_encrypted_and_zstd(postgres18, sample_database, tmp_path):
+@pytest.mark.parametrize("dump_format", FORMATS)
+def test_encrypted_and_zstd(dump_format, postgres18, sample_database, tmp_path):
     import pyrage
 
     identity = pyrage.x25519.Identity.generate()
     name = sample_database(postgres18, "wiki")
     encoding = Encoding("zstd", 3, (str(identity.to_public()),))
-    world = directory_world(tmp_path, database_on(postgres18, name), encoding=encoding, identities=(str(identity),))
+    database = database_on(postgres18, name, format=dump_format)
+    world = directory_world(tmp_path, database, encoding=encoding, identities=(str(identity),))
     before = print_of(postgres18, name)
     made = world.backup(name)
-    assert made.artifacts[0].key.endswith(".sql.zst.age")
+    assert made.artifacts[0].key.endswith(".sql.zst.age" if dump_format == "sql" else ".dat.zst.age")
     assert world.restore(made).ok
     assert differences(before, print_of(postgres18, name)) == []
 
 
-def test_an_older_server_into_a_newer_one(postgres15, postgres18, sample_database, tmp_path):
+@pytest.mark.parametrize("dump_format", FORMATS)
+def test_an_older_server_into_a_newer_one(dump_format, postgres15, postgres18, sample_database, tmp_path):
     name = sample_database(postgres15, "museum")
-    world = directory_world(tmp_path, database_on(postgres15, name, bin=postgres18.bin_dir))
+    world = directory_world(tmp_path, database_on(postgres15, name, bin=postgres18.bin_dir, format=dump_format))
     before = print_of(postgres15, name)
     made = world.backup(name)
     world.databases = {name: database_on(postgres18, name)}
@@ -114,10 +121,10 @@ def test_a_newer_dump_into_an_older_server_is_refused(postgres17, postgres18, sa
 
 
 class TestWaysToAsk:
-    @pytest.fixture
-    def shop(self, postgres18, sample_database, tmp_path):
+    @pytest.fixture(params=FORMATS)
+    def shop(self, request, postgres18, sample_database, tmp_path):
         name = sample_database(postgres18, "shop")
-        world = directory_world(tmp_path, database_on(postgres18, name))
+        world = directory_world(tmp_path, database_on(postgres18, name, format=request.param))
         return name, world, world.backup(name)
 
     def test_dry_run_changes_nothing_and_says_what_is_lost(self, postgres18, shop):
@@ -160,9 +167,10 @@ class TestWaysToAsk:
         with pytest.raises(UsageError, match=r"the backup has no table public\.nonsense"):
             world.plan_restore(made, tables=("nonsense",))
 
-    def test_one_schema_with_partitions(self, postgres18, sample_database, tmp_path):
+    @pytest.mark.parametrize("dump_format", FORMATS)
+    def test_one_schema_with_partitions(self, dump_format, postgres18, sample_database, tmp_path):
         name = sample_database(postgres18, "museum")
-        world = directory_world(tmp_path, database_on(postgres18, name))
+        world = directory_world(tmp_path, database_on(postgres18, name, format=dump_format))
         made = world.backup(name)
         outcome = world.restore(made, tables=("public.visits",))
         with postgres18.connect(outcome.facts["database"]) as side, postgres18.connect(name) as live:
@@ -181,12 +189,13 @@ class TestWaysToAsk:
         assert fresh.contents["tables"]["public.written_later"]["rows"] == 1
         assert world.context.catalogs.levels()["main", fresh.id].level is Level.READABLE
 
-    def test_roles_that_are_missing_are_made_or_mapped(self, postgres18, fresh_database, tmp_path):
+    @pytest.mark.parametrize("dump_format", FORMATS)
+    def test_roles_that_are_missing_are_made_or_mapped(self, dump_format, postgres18, fresh_database, tmp_path):
         made_by = fresh_database(postgres18)
         with made_by.connect() as session:
             session.execute("CREATE TABLE t AS SELECT 1 AS a")
             session.execute("CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$ SELECT 'OWNER TO someone' $$")
-        world = directory_world(tmp_path, database_on(postgres18, made_by.name))
+        world = directory_world(tmp_path, database_on(postgres18, made_by.name, format=dump_format))
         made = world.backup(made_by.name)
         other = fresh_database(postgres18)
         outcome = world.restore(made, to=f"{other.name}__mapped", map_roles={made_by.owner: other.owner})
@@ -206,8 +215,10 @@ class TestWaysToAsk:
             query = "SELECT rolcanlogin, rolsuper FROM pg_roles WHERE rolname = %s"
             assert session.execute(query, (made_by.owner,)).fetchone() == (True, False)
 
-    def test_foreign_dumps_restore_too(self, postgres18, shop, tmp_path):
-        name, world, made = shop
+    def test_foreign_dumps_restore_too(self, postgres18, sample_database, tmp_path):
+        name = sample_database(postgres18, "shop")
+        world = directory_world(tmp_path, database_on(postgres18, name, format="sql"))
+        made = world.backup(name)
         dump = gzip.decompress((tmp_path / "store" / made.artifact("dump").key).read_bytes())
         key = tmp_path / "store" / "postgres-backups" / name / f"{name}-20240101-000000.sql.gz"
         key.write_bytes(gzip.compress(dump))
@@ -234,10 +245,10 @@ class TestWaysToAsk:
 
 
 class TestLiveDataIsSafe:
-    @pytest.fixture
-    def wiki(self, postgres18, sample_database, tmp_path):
+    @pytest.fixture(params=FORMATS)
+    def wiki(self, request, postgres18, sample_database, tmp_path):
         name = sample_database(postgres18, "wiki")
-        database = database_on(postgres18, name, apps=("deployment/wiki",), namespace="wiki")
+        database = database_on(postgres18, name, apps=("deployment/wiki",), namespace="wiki", format=request.param)
         world = directory_world(tmp_path, database, apps=RecordingApps())
         return name, world, world.backup(name)
 
@@ -249,7 +260,8 @@ class TestLiveDataIsSafe:
     def test_a_flipped_byte_in_the_store(self, postgres18, wiki, tmp_path):
         name, world, made = wiki
         before = print_of(postgres18, name)
-        path = tmp_path / "store" / made.artifact("dump").key
+        largest = max(made.artifacts, key=lambda artifact: artifact.size_bytes)
+        path = tmp_path / "store" / largest.key
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1
         path.write_bytes(data)

@@ -116,7 +116,7 @@ def test_a_stream_that_is_cut_and_ends_with_success(events, postgres18, cutting:
     assert old.returncode == 0
     assert len(gzip.decompress(out.read_bytes())) == 1_200_000
 
-    world = directory_world(tmp_path, database_on(postgres18, events.name, bin=cutting))
+    world = directory_world(tmp_path, database_on(postgres18, events.name, bin=cutting, format="sql"))
     with pytest.raises(DumpIncomplete, match=r"ended early: [\d,]+ of about 50,000 rows of public.events") as caught:
         world.backup(events.name)
     assert "Nothing was stored" in caught.value.hint
@@ -135,7 +135,7 @@ def test_a_table_that_the_dump_left_out(events, postgres18, tmp_path):
     old = old_way(postgres18, f"{folder}/pg_dump | gzip > {tmp_path}/dump.sql.gz", events.name)
     assert old.returncode == 0
 
-    world = directory_world(tmp_path, database_on(postgres18, events.name, bin=folder))
+    world = directory_world(tmp_path, database_on(postgres18, events.name, bin=folder, format="sql"))
     with pytest.raises(DumpIncomplete, match=r"lacks 1 table of the database: public.events"):
         world.backup(events.name)
     assert world.listed(events.name) == []

@@ -5,17 +5,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backstay.cli.output import Output
-from backstay.core.errors import BackstayError, Incomplete, LeaseHeld, VerificationFailed
+from backstay.core.errors import BackstayError, Incomplete, LeaseHeld, ObjectiveBreached, VerificationFailed
 
 
 @dataclass
 class Tally:
-    """What came of each target asked for."""
+    """What came of each target asked for; ``late`` are those that took longer than their objective."""
 
     output: Output
     asked: int
     failures: list[BackstayError] = field(default_factory=list)
     partial: int = 0
+    late: int = 0
 
     def failed(self, error: BackstayError) -> None:
         """Tell it now, and remember it."""
@@ -24,13 +25,14 @@ class Tally:
 
     @property
     def exit_code(self) -> int:
-        """0: all done. 3: not all of it. The error's own code where one target was asked for. 1: all failed.
+        """0: all done. 14: all done, some slower than promised. 3: not all of it. The error's own code where one
+        target was asked for. 1: all failed.
 
         A verification that failed is 13 and other runs at work are 11 also where several were asked for, unless other
         things went wrong too.
         """
         if not self.failures:
-            return Incomplete.exit_code if self.partial else 0
+            return Incomplete.exit_code if self.partial else ObjectiveBreached.exit_code if self.late else 0
         if self.asked == 1:
             return self.failures[0].exit_code
         if all(isinstance(error, VerificationFailed) for error in self.failures):

@@ -65,14 +65,15 @@ def source_words(found: Mapping[str, Any]) -> list[str]:
 
 
 def done_line(backup: Backup, source_bytes: object, seconds: float) -> str:
-    """``done in 4.6 s: postgres/cardboard@...   141 MB -> 38.2 MB   412,093 rows in 23 tables   sha256 9f2c...``."""
+    """``done in 4.6 s: postgres/cardboard@...   141 MB -> 38.2 MB   412,093 rows in 23 tables   sha256 9f2c...``
+    or ``17 files``."""
     plain = sum(artifact.plain_size_bytes for artifact in backup.artifacts)
     before = source_bytes if isinstance(source_bytes, int) else plain
-    largest = max(backup.artifacts, key=lambda artifact: artifact.size_bytes, default=None)
+    dump = backup.artifact("dump")
     parts = [
         f"done in {format_duration(seconds)}: {backup.id}",
         f"{format_size(before)} -> {format_size(backup.size_bytes)}",
         contents_words(backup),
-        f"sha256 {largest.sha256[:SHA_SHOWN]}..." if largest else "",
+        f"sha256 {dump.sha256[:SHA_SHOWN]}..." if dump else counted(len(backup.artifacts), "file"),
     ]
     return "   ".join(part for part in parts if part)

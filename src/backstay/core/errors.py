@@ -12,6 +12,7 @@
     +-- ToolError                                     a program Backstay runs (missing, too old, failed)
     +-- SourceError, DumpIncomplete                   the thing protected could not be read, or not wholly
     +-- RestoreError                                  a restore stopped; says what is live
+    +-- DrillFailed                                   a drill could not be done
     +-- CatalogError, NoSuchBackup, FormatTooNew      what the store says of its backups
 
 Class attributes are the contract: ``code`` (stable, documented in docs/reference/errors.md), ``exit_code`` (design: the
@@ -169,7 +170,7 @@ class VerificationFailed(BackstayError):
 
 
 class ObjectiveBreached(BackstayError):
-    """``status --check`` found a target late, failed or unproven beyond its objective."""
+    """``status --check`` found a target late, failed or unproven; a drill took longer than its objective."""
 
     code = "objective.breached"
     exit_code = 14
@@ -209,6 +210,12 @@ class RestoreError(BackstayError):
     """A restore stopped. The message says whether live data was touched; it names the journal to resume from."""
 
     code = "restore.failed"
+
+
+class DrillFailed(BackstayError):
+    """A drill could not be done: nothing was learned of the backup."""
+
+    code = "drill.failed"
 
 
 class CatalogError(BackstayError):

@@ -39,7 +39,7 @@ def _fetch(artifacts: Sequence[Artifact], url: str) -> list[str]:
     folders = {artifact.key.rpartition("/")[0] for artifact in artifacts}
     if len(artifacts) > 2 and len(folders) == 1 and (folder := folders.pop()):
         name = quote(folder.rpartition("/")[2])
-        return [f"{_copy(f'{url}{folder}/', f'{name}/', recursive=True)}  # then: cd {name}"]
+        return [_copy(f"{url}{folder}/", f"{name}/", recursive=True), f"Go there: cd {name}"]
     return [_copy(url + artifact.key, ".") for artifact in artifacts]
 
 

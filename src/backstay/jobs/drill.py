@@ -1,8 +1,9 @@
 """Drill: prove a backup by restoring it into scratch, keep the proof, hold the time it took against the objective."""
 
+import contextlib
 from dataclasses import replace
 
-from backstay.core.errors import UsageError
+from backstay.core.errors import Corrupt, NoSuchBackup, NotFound, UsageError
 from backstay.core.model import Backup, Finding, Level, Outcome, Plan, Progress, Proof, Severity, State
 from backstay.core.units import format_duration, format_stamp
 from backstay.jobs import verify
@@ -32,7 +33,11 @@ def run(context: Context, plan: Plan, backup: Backup, progress: Progress) -> Out
     catalog = context.catalogs.holding(backup)
     encrypted = any("age" in artifact.encoding for artifact in backup.artifacts)
     source = StoreSource(catalog.store, backup, tuple(context.identities()) if encrypted else ())
+    if encrypted:
+        _must_decrypt(source)
     outcome = context.tier(backup.target).drill(plan, source, progress)
+    if not outcome.ok and backup.stamp not in catalog.stamps(backup.target):
+        raise NoSuchBackup(f"{backup.id} was removed while it was drilled", hint="Drill the newest one.")
     outcome = _against_objective(context, outcome)
     proof = Proof(
         backup_id=backup.id,
@@ -46,6 +51,14 @@ def run(context: Context, plan: Plan, backup: Backup, progress: Progress) -> Out
     )
     verify.keep_proof(context, catalog, backup, proof)
     return outcome
+
+
+def _must_decrypt(source: StoreSource) -> None:
+    """Open the smallest artifact, before anything is started for the others. Raises ``CannotDecrypt``."""
+    encrypted = [artifact for artifact in source.backup.artifacts if "age" in artifact.encoding]
+    smallest = min(encrypted, key=lambda artifact: artifact.size_bytes)
+    with contextlib.suppress(Corrupt, NotFound), source.open(smallest.role) as chunks:  # the drill will say it better
+        next(chunks, b"")
 
 
 def is_over_objective(outcome: Outcome) -> bool:

@@ -44,7 +44,7 @@ def plan(context: Context, backup: Backup, options: dict[str, object]) -> Plan:
     made = context.tier(backup.target).plan_restore(backup, request)
     return replace(
         made,
-        notes=(*made.notes, *_time_expected(context, backup, now)),
+        notes=(*made.notes, *([] if made.details.get("tables") else _time_expected(context, backup, now))),
         details={**made.details, "stamp": request.stamp},
     )
 

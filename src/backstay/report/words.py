@@ -77,8 +77,7 @@ def _target(one: TargetStatus, now: datetime, max_age: timedelta | None) -> Atte
             partial = one.newer_partial
             return Attention(name, _partial(one), f"backstay show {partial.id if partial else name}")
         case _:
-            copy = f"{one.target.name.rpartition('/')[2]}_check"
-            return Attention(name, _unproven(one, max_age), f"backstay restore {name} --to {copy}")
+            return Attention(name, _unproven(one, max_age), f"backstay drill {name}")
 
 
 def _none(one: TargetStatus, now: datetime) -> str:

@@ -5,16 +5,19 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from backstay.app import App
-from backstay.cli import words
-from backstay.cli.commands.restore_options import CONFIGURED_SERVER, Server
+from backstay.cli import values, words
+from backstay.cli.commands.restore_options import CONFIGURED_SERVER, Identity, Server
 from backstay.cli.failures import Tally
 from backstay.cli.help import command
 from backstay.cli.jsonview import outcome_fields, plan_fields
 from backstay.cli.session import Given, Session
-from backstay.core.errors import BackstayError, ObjectiveBreached, UsageError, VerificationFailed
+from backstay.core.errors import BackstayError, UsageError, VerificationFailed
 from backstay.core.model import Backup, Outcome, Severity
 from backstay.core.units import format_duration
 from backstay.jobs import drill as job
+
+# What a drill asks beyond the comparison that every restore makes.
+OF_CONTENTS = {"postgres.check", "postgres.content"}
 
 
 def drill(
@@ -24,6 +27,7 @@ def drill(
         str | None, Parameter(metavar="BACKUP", help="This backup in place of a target's newest complete one.")
     ] = None,
     server: Annotated[Server, Parameter(name="*")] = CONFIGURED_SERVER,
+    identity: Identity = None,
     dry_run: Annotated[bool, Parameter(help="Show what would be done, and whether it can be.")] = False,
     session: Given,
 ) -> int:
@@ -47,19 +51,17 @@ def drill(
             hint="For instance `backstay drill postgres/app`.",
         )
     session.output.lines = True
-    late = 0
-    with session.app(**server.choices()) as app:
+    with session.app(**server.choices(), identity=values.secret("--identity", identity) if identity else None) as app:
         names = [backup] if backup else [str(target) for target in app.targets(_given(targets))]
         tally = Tally(session.output, len(names))
         for name in names:
             try:
-                late += _one(session, app, name, dry_run=dry_run)
+                tally.late += _one(session, app, name, dry_run=dry_run)
             except BackstayError as error:
                 tally.failed(error)
     if dry_run:
         words.show_dry_run([], session.output)
-    code = tally.summary()
-    return code or (ObjectiveBreached.exit_code if late else 0)
+    return tally.summary()
 
 
 def _given(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -104,11 +106,13 @@ def _verdict(backup: Backup, outcome: Outcome) -> str:
 
 
 def _failure(backup: Backup, outcome: Outcome) -> VerificationFailed:
-    wrong = [finding.message for finding in outcome.findings if finding.severity is Severity.ERROR]
+    wrong = [finding for finding in outcome.findings if finding.severity is Severity.ERROR]
+    only_contents = all(finding.code in OF_CONTENTS for finding in wrong)
+    means = "It restores, and brings back just that" if only_contents else "A real restore of it would end the same way"
     return VerificationFailed(
-        f"{outcome.message}: {'; '.join(wrong)}",
-        hint=f"A real restore of it would end the same way. Back up {backup.target} again and drill that; "
-        f"`backstay list {backup.target}` shows older ones. Nothing live was touched.",
+        f"{outcome.message}: {'; '.join(finding.message for finding in wrong)}",
+        hint=f"{means}. Back up {backup.target} again and drill that; `backstay list {backup.target}` shows older "
+        "ones. Nothing live was touched.",
         backup=backup.id,
     )
 

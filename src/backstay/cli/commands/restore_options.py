@@ -74,14 +74,15 @@ class Server:
         return {"destination": values.server("--server", self.server, password) if self.server else None}
 
 
+Identity = Annotated[str | None, Parameter(metavar="REF", help="The age identity, in place of encryption.identity.")]
+
+
 @dataclass(frozen=True)
 class Where(Server):
     """Which server, and what is known of it beyond the configuration."""
 
     apps_stopped: Annotated[bool, Parameter(help="The apps that use the database are stopped; you did it.")] = False
-    identity: Annotated[
-        str | None, Parameter(metavar="REF", help="The age identity, in place of encryption.identity.")
-    ] = None
+    identity: Identity = None
 
     def choices(self) -> dict[str, Any]:
         """As ``open_app`` takes them. Raises ``UsageError``."""

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from backstay.app import App
-from backstay.cli import words
+from backstay.cli import values, words
+from backstay.cli.commands.restore_options import Identity
 from backstay.cli.failures import Tally
 from backstay.cli.help import command
 from backstay.cli.jsonview import outcome_fields, plan_fields
@@ -30,12 +31,13 @@ def verify(
             "readable unless given.",
         ),
     ] = "readable",
+    identity: Identity = None,
     dry_run: Annotated[bool, Parameter(help="Show what would be read.")] = False,
     session: Given,
 ) -> int:
     """Check backups against their manifests, by reading them back from the store. What was found is
     kept as a proof beside the backup; `backstay list` shows the level. Nothing is restored: that is
-    what `backstay restore --to` is for.
+    what `backstay drill` is for.
 
     Examples:
       backstay verify postgres/cardboard
@@ -51,7 +53,7 @@ def verify(
             hint="For instance `backstay verify postgres/app`.",
         )
     session.output.lines = True
-    with session.app() as app:
+    with session.app(identity=values.secret("--identity", identity) if identity else None) as app:
         names = _names(app, backups)
         tally = Tally(session.output, len(names))
         for name in names:

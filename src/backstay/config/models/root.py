@@ -18,9 +18,9 @@ NOT_ACTED_ON = {
     "volumes": "no volumes are backed up or watched",
     "objects": "no Kubernetes objects are backed up",
     "external": "nothing outside the cluster is watched",
-    "drills": "no drills are scheduled",
+    "drills": "no drills run by themselves; `max_age` is used by status",
     "alerts": "no alerts are sent",
-    "slo": "only `rpo` and `rto` are used, by status and restore plans",
+    "slo": "only `rpo` and `rto` are used, by status and drills",
     "cost": "no costs are computed",
 }
 

@@ -15,7 +15,7 @@ from backstay.core.units import counted
 from backstay.tiers.base import Captured, Sink
 from backstay.tiers.postgres import facts as catalog
 from backstay.tiers.postgres import roles as globals_
-from backstay.tiers.postgres import rowhash
+from backstay.tiers.postgres import rowhash, timescale
 from backstay.tiers.postgres.database import SQL, Database
 from backstay.tiers.postgres.directory.dump import DirectoryDump
 from backstay.tiers.postgres.directory.toc import UnknownVersion
@@ -26,7 +26,7 @@ from backstay.tiers.postgres.sqldump import SqlDump
 if TYPE_CHECKING:
     from psycopg import Connection as Session
 
-OLDEST_SERVER = 14
+OLDEST_SERVER = 13
 
 
 def preview(database: Database) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def backup(database: Database, sink: Sink, progress: Progress) -> Captured:
         contents=_contents(facts, roles, dumped),
         artifacts=(*dumped.artifacts, globals_artifact),
         warnings=(*_warnings(facts), *dumped.warnings),
-        restore_by_hand=_by_hand(facts.database, max(version[0], program.version[0]), dumped),
+        restore_by_hand=_by_hand(facts.database, max(version[0], program.version[0]), dumped, facts.timescale),
         guide=dumped.guide,
     )
 
@@ -110,7 +110,7 @@ def _server_version(session: "Session[tuple[Any, ...]]", database: Database) -> 
     if version[0] < OLDEST_SERVER:
         raise SourceError(
             f"{database.target} runs PostgreSQL {version[0]}.{version[1]}; {OLDEST_SERVER} is the oldest supported",
-            hint="PostgreSQL below 14 gets no security fixes any more. Upgrade it first.",
+            hint="It gets no security fixes any more. Upgrade it first; its own pg_dump still dumps it.",
         )
     return version
 
@@ -165,18 +165,23 @@ def _warnings(facts: catalog.Facts) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _by_hand(database: dict[str, Any], major: int, dumped: Dumped) -> tuple[str, ...]:
+def _by_hand(database: dict[str, Any], major: int, dumped: Dumped, recorded: dict[str, Any] | None) -> tuple[str, ...]:
     """Stock tools only; see ``Captured.restore_by_hand`` for the places in braces."""
     from shlex import quote
 
     name = quote(database["name"])
     *before, load, check = dumped.by_hand
+    around = timescale.by_hand(recorded) if recorded else None
+    if around:
+        load = load.replace("--jobs=4 ", "")  # its catalogs must be loaded one after the other
     return (
         f"Needed: PostgreSQL {major} client programs or newer; age and the identity where a file ends in .age.",
         *before,
         "Roles and the empty database: {globals} | psql -X -d postgres",
         f"(It creates database {name}: edit the name first if there is one already.)",
+        *([around[0].replace("DATABASE", name)] if around else []),
         load.replace("DATABASE", name),
+        *([around[1].replace("DATABASE", name)] if around else []),
         check,
         f"Then: psql -X -d {name} -c ANALYZE",
     )

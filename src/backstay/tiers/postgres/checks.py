@@ -79,7 +79,8 @@ def _sequences(session: "Session[tuple[Any, ...]]") -> Finding:
     if behind:
         words = f"sequences behind their columns, as in the source: {'; '.join(behind[:SHOWN])}"
         return Finding(Severity.WARNING, words, "postgres.sequences_behind")
-    return Finding(Severity.OK, f"{counted(seen, 'sequence')} at or past their columns", "postgres.sequences_behind")
+    whose = "its column" if seen == 1 else "their columns"
+    return Finding(Severity.OK, f"{counted(seen, 'sequence')} at or past {whose}", "postgres.sequences_behind")
 
 
 def _collation(session: "Session[tuple[Any, ...]]", contents: Mapping[str, Any]) -> Finding:
@@ -106,7 +107,7 @@ def _own(session: "Session[tuple[Any, ...]]", check: Check) -> Finding:
     except (psycopg.Error, TypeError, ValueError) as error:
         return Finding(Severity.ERROR, f"{name} gave no number: {str(error).strip().splitlines()[0]}", "postgres.check")
     bounds = [
-        f"{sign} {bound:g}" for sign, bound in ((">=", check.at_least), ("<=", check.at_most)) if bound is not None
+        f"{sign} {bound:,.10g}" for sign, bound in ((">=", check.at_least), ("<=", check.at_most)) if bound is not None
     ]
     if found is None:
         return Finding(Severity.ERROR, f"{name} gave nothing, must be {' and '.join(bounds)}", "postgres.check")
@@ -196,6 +197,8 @@ def _amcheck(database: Database, dbname: str, bin_folder: str | None) -> Finding
             for chunk in process.output():
                 said = (said + chunk)[:REPORT_BYTES]
     except ToolError as error:
+        if "permission denied" in error.message:
+            return Finding(Severity.WARNING, f"not checked by pg_amcheck: {error.message}", code)
         report = " / ".join(said.decode("utf-8", "replace").split("\n")[:SHOWN]).strip(" /") or error.message
         return Finding(Severity.ERROR, f"pg_amcheck found fault: {report}", code)
     return Finding(Severity.OK, "amcheck clean: every row is in its indexes", code)

@@ -16,6 +16,7 @@ from backstay.core.errors import (
     BackstayError,
     CatalogError,
     Corrupt,
+    DrillFailed,
     DumpIncomplete,
     NotFound,
     RestoreError,
@@ -36,6 +37,19 @@ if TYPE_CHECKING:
     from psycopg import Connection as Session
 
 OF_THE_BACKUP = (RestoreError, Corrupt, DumpIncomplete, CatalogError, NotFound)  # errors that speak of the backup
+OF_THE_PLACE = (  # words of errors that speak of the server restored into, and not of the backup
+    "No space left",
+    "could not extend file",
+    "could not write",
+    "Disk quota",
+    "out of memory",
+    "out of shared memory",
+    "server closed the connection",
+    "terminating connection",
+    "connection to server",
+    "the database system is",
+    "remaining connection slots",
+)
 RESTORING = ("create", "load", "finish", "compare")  # what a real restore would take, but for the swap
 LOCK = "SELECT pg_try_advisory_lock(hashtext(%s))"  # held while a drill uses a database on a given server
 
@@ -48,6 +62,10 @@ def plan(database: Database, backup: Backup, request: RestoreRequest) -> Plan:
     if database.origin is not None:
         with database.connection.session(database.maintenance) as session:
             _must_not_be_source(session, database, backup)
+        name = swap.derived_name(database.dbname, "drill", request.stamp)
+        plan_restore(
+            database, backup, _request(backup, request.stamp, name, _superusers(database, backup)), AppsByHand()
+        )
         where = f"a new database on {database.connection.where}"
     else:
         server_bin(major, database.bin)
@@ -103,17 +121,19 @@ class Drill:
 
     def _restore(self, database: Database, source: Source) -> str:
         """The name of the database with what came back; empty when it did not come back."""
-        request = RestoreRequest(
-            stamp=str(self.plan.details["stamp"]),
-            now=source.backup.finished_at,
-            scratch=True,
-            options={"to": self._name(database), "map_roles": self._superusers(database, source.backup)},
-        )
-        plan = plan_restore(database, source.backup, request, AppsByHand())
+        backup, stamp = source.backup, str(self.plan.details["stamp"])
+        request = _request(backup, stamp, self._name(database), _superusers(database, backup))
+        plan = plan_restore(database, backup, request, AppsByHand())
         restore = Restore(database, plan, AppsByHand(), ScratchJournal(), self.progress, phases=self.phases)
         try:
             restore.run(source)
         except OF_THE_BACKUP as error:
+            if any(word in error.message for word in OF_THE_PLACE):
+                raise DrillFailed(
+                    f"{backup.id} could not be drilled: {error.message}",
+                    hint="The server it was restored into gave out; that says nothing of the backup. Nothing live was "
+                    "touched, and nothing is left of it. See docs/drill.md for what a drill needs.",
+                ) from error
             known = [finding for finding in restore.findings if finding.severity is Severity.ERROR]
             self.findings += restore.findings if known else [Finding(Severity.ERROR, error.message, error.code)]
             return ""
@@ -174,12 +194,19 @@ class Drill:
             return swap.derived_name(database.dbname, "drill", str(self.plan.details["stamp"]))
         return database.dbname if database.dbname != database.maintenance else f"{database.dbname}_restored"
 
-    def _superusers(self, database: Database, backup: Backup) -> Mapping[str, str]:
-        """The first superuser of the source may have another name here, and cannot be made: its things go to ours."""
-        with database.connection.session(database.maintenance) as session:
-            there = {row[0] for row in session.execute("SELECT rolname FROM pg_roles")}
-        wanted = (str(role["name"]) for role in backup.contents.get("roles", ()) if not role.get("user_made"))
-        return {name: database.connection.user for name in wanted if name not in there}
+
+def _request(backup: Backup, stamp: str, name: str, map_roles: Mapping[str, str]) -> RestoreRequest:
+    """A restore into a new database, for a drill."""
+    options = {"to": name, "map_roles": map_roles}
+    return RestoreRequest(stamp=stamp, now=backup.finished_at, scratch=True, options=options)
+
+
+def _superusers(database: Database, backup: Backup) -> Mapping[str, str]:
+    """The first superuser of the source may have another name here, and cannot be made: its things go to ours."""
+    with database.connection.session(database.maintenance) as session:
+        there = {row[0] for row in session.execute("SELECT rolname FROM pg_roles")}
+    wanted = (str(role["name"]) for role in backup.contents.get("roles", ()) if not role.get("user_made"))
+    return {name: database.connection.user for name in wanted if name not in there}
 
 
 def _major(backup: Backup) -> int:

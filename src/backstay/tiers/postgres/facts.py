@@ -22,7 +22,7 @@ _TABLES = f"""
 SELECT n.nspname, c.relname, c.relkind::text, c.relpersistence::text, pg_table_size(c.oid),
        greatest(c.reltuples, 0)::bigint, pn.nspname, p.relname
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-LEFT JOIN pg_inherits i ON i.inhrelid = c.oid AND c.relispartition
+LEFT JOIN pg_inherits i ON i.inhrelid = c.oid AND (c.relispartition OR n.nspname = '_timescaledb_internal')
 LEFT JOIN pg_class p ON p.oid = i.inhparent LEFT JOIN pg_namespace pn ON pn.oid = p.relnamespace
 WHERE c.relkind IN ('r', 'p', 'f') AND {_USER_SCHEMAS} AND {_NOT_OF_EXTENSION.format(oid="c.oid", catalog="pg_class")}
 """  # noqa: S608 - constants of this module alone

@@ -217,7 +217,8 @@ def _notes(
         notes.append("Roles made new have no password: set one before their programs log in.")
     if backup.state is State.FOREIGN:
         notes.append("Foreign dump: nothing is known of what it should hold; what was loaded is counted, not compared.")
-    notes.append(preflight.disk(session, database, backup, in_place=details["mode"] == IN_PLACE))
+    in_place, scratch = details["mode"] == IN_PLACE, bool(details["scratch"])
+    notes.append(preflight.disk(session, database, backup, in_place=in_place, scratch=scratch))
     return tuple(notes)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backstay.core.errors import RestoreError, SourceError, UsageError
+from backstay.core.errors import DrillFailed, RestoreError, SourceError, UsageError
 from backstay.core.model import Backup
 from backstay.core.units import format_size
 from backstay.tiers.postgres import timescale
@@ -15,6 +15,7 @@ from backstay.tiers.postgres.database import Database
 if TYPE_CHECKING:
     from psycopg import Connection as Session
 
+LOG_BYTES = 2 << 30  # a scratch server keeps up to so much of its log
 HEADROOM = 1.15  # indexes are built with temporary files beside them
 
 
@@ -64,14 +65,23 @@ def check_roles(session: "Session[tuple[Any, ...]]", backup: Backup, map_roles: 
         )
 
 
-def disk(session: "Session[tuple[Any, ...]]", database: Database, backup: Backup, *, in_place: bool) -> str:
+def disk(
+    session: "Session[tuple[Any, ...]]", database: Database, backup: Backup, *, in_place: bool, scratch: bool = False
+) -> str:
     """Whether the disk holds the new copy; known only for a server on this machine. Raises ``RestoreError``."""
     size = backup.contents.get("database", {}).get("size_bytes")
-    needed = int(size * HEADROOM) if isinstance(size, int) else None
+    log = min(size, LOG_BYTES) if scratch and isinstance(size, int) else 0
+    needed = int(size * HEADROOM) + log if isinstance(size, int) else None
     need = f"needs about {format_size(needed)}" if needed else "needs an unknown amount"
     free = _free_bytes(session, database)
     if free is None:
         return f"Disk: {need}; free space on {database.connection.where} cannot be seen from here."
+    if needed and scratch and free < needed:
+        raise DrillFailed(
+            f"the disk is too small for a drill: it {need}, {format_size(free)} free",
+            hint="Make room, set XDG_STATE_HOME to a folder on a larger disk, or give another server with --server. "
+            "Nothing has been changed.",
+        )
     if needed and not in_place and free < needed:
         raise RestoreError(
             f"the disk of {database.connection.where} cannot hold both copies: {need}, {format_size(free)} free",

@@ -181,9 +181,12 @@ class Restore:
 
     def _swap(self) -> None:
         self._stop()
-        if "swap" in self.journal.done:
-            return
         live = str(self.plan.details["live"])
+        if "swap" in self.journal.done:
+            with self._maintenance() as session:
+                kept = self._kept if self._kept and swap.exists(session, self._kept) else ""
+            self._jobs(start=live, hold=kept)
+            return
         with self._phase("swap"), self._maintenance() as session:
             aside = [(live, self._kept)] if swap.exists(session, live) else []
             try:

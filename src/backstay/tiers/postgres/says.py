@@ -23,7 +23,7 @@ _STEPS = {
 
 def hint(said: str, database: Database) -> str:
     """The next step, by what was said."""
-    if "permission denied" in said:
+    if "permission denied" in said and "large object" not in said:
         user = database.connection.user
         return f"Grant the role pg_read_all_data: GRANT pg_read_all_data TO {user}; or dump as the owner."
     return next((step for word, step in _STEPS.items() if word in said), "Nothing was stored.")

@@ -9,6 +9,7 @@ drop chunks of a database that is still being compared.
 """
 
 from collections.abc import Iterator, Mapping
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from backstay.core.errors import RestoreError, SourceError
@@ -57,6 +58,17 @@ def check_available(session: "Session[tuple[Any, ...]]", backup_id: str, version
             hint=f"Install TimescaleDB {version} beside it (an update can follow the restore: ALTER EXTENSION "
             "timescaledb UPDATE). Nothing was changed.",
         )
+
+
+def by_hand(recorded: Mapping[str, Any]) -> tuple[str, str]:
+    """What goes before and after the load in the steps with stock programs; DATABASE stands for its name."""
+    schema = str(recorded["schema"])
+    create = f"CREATE EXTENSION timescaledb VERSION '{recorded['version']}' SCHEMA {schema}"
+    pre, post = (quote(f"SELECT {schema}.timescaledb_{word}_restore()") for word in ("pre", "post"))
+    return (
+        f"TimescaleDB, as a superuser: psql -X -d DATABASE -c {quote(create)} -c {pre}",
+        f"End of it: psql -X -d DATABASE -c {post}",
+    )
 
 
 def prepare(session: "Session[tuple[Any, ...]]", recorded: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from backstay.core.errors import CannotDecrypt, Corrupt, DumpIncomplete
+from backstay.core.errors import CannotDecrypt, Corrupt, DumpIncomplete, NotFound
 from backstay.core.model import Backup, Finding, Progress, Severity
 from backstay.core.units import counted
 from backstay.tiers.base import Source
@@ -27,7 +27,7 @@ def readable(backup: Backup, source: Source, progress: Progress) -> Iterator[Fin
                     progress.advance(len(chunk))
         except CannotDecrypt:
             raise  # not a fault of the backup: the caller says which key is missing
-        except (Corrupt, DumpIncomplete) as error:
+        except (Corrupt, DumpIncomplete, NotFound) as error:
             yield Finding(Severity.ERROR, error.message, error.code)
             continue
         checked = ", sha256 equal" if artifact.sha256 else "; no sha256 was recorded"

@@ -17,6 +17,7 @@ MAX_TOC_BYTES = 1 << 30
 RIGHTS = {"ACL", "DEFAULT ACL"}  # last, so that an owner who took rights from itself can still be loaded for
 ROWS, LARGE_OBJECTS = "TABLE DATA", "BLOBS"
 EMPTY_OBJECTS = {"BLOB", "BLOB METADATA"}
+OVER_KEYS = {"MATERIALIZED VIEW", "VIEW", "FUNCTION", "PROCEDURE"}
 EARLY = {"INDEX", "CONSTRAINT"}  # may be built as soon as the rows of their one table are there
 
 
@@ -77,7 +78,8 @@ def read_toc(source: Source) -> Toc:
 def sort(toc: Toc, backup: Backup, selection: Selection) -> Contents:
     """Everything that ``selection`` wants. Raises ``Corrupt`` when a table's file is not in the backup."""
     files = _files(backup)
-    wanted = [entry for entry in toc.entries if _is_wanted(entry, selection)]
+    lacking = _needing_keys(toc) if selection else frozenset[int]()
+    wanted = [entry for entry in toc.entries if _is_wanted(entry, selection) and entry.dump_id not in lacking]
     early: dict[str, list[Entry]] = {}
     for entry in wanted:
         if entry.desc in EARLY and entry.section == Section.POST_DATA and entry.dependencies:
@@ -117,6 +119,16 @@ def _is_of_timescale(entry: Entry) -> bool:
 def _comes_first(entry: Entry) -> bool:
     """Definitions, and large objects while they are empty, which newer versions list among the data."""
     return (entry.section == Section.PRE_DATA and entry.desc not in RIGHTS) or entry.desc in EMPTY_OBJECTS
+
+
+def _needing_keys(toc: Toc) -> frozenset[int]:
+    """What groups by the key of a table, and so comes after rows, and all that depends on it: a copy of some tables has
+    not the keys of the others."""
+    found = {entry.dump_id for entry in toc.entries if entry.section == Section.POST_DATA and entry.desc in OVER_KEYS}
+    for entry in toc.entries:
+        if any(needed.isdecimal() and int(needed) in found for needed in entry.dependencies):
+            found.add(entry.dump_id)
+    return frozenset(found)
 
 
 def _files(backup: Backup) -> Mapping[str, Sequence[Artifact]]:

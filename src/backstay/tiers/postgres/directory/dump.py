@@ -179,6 +179,7 @@ class DirectoryDump:
                     self._readable.set()
                     self._data(crew, archive, packer)
             except ToolError as error:
+                self._if_snapshot_is_lost(error)
                 raise not_dumped(self.database, str(error)) from error
             except UnknownVersion:
                 raise
@@ -209,13 +210,20 @@ class DirectoryDump:
     def _failed(self, error: ToolError, counter: "_Counter") -> Exception:
         name = counter.segment.table.name
         about = self.facts.tables[name].rows_estimated // counter.segment.of
+        self._if_snapshot_is_lost(error)
         if not counter.rows:
             return not_dumped(self.database, str(error))
         return cut_short(self.database, str(error), table=name, rows=counter.rows, about=about)
 
+    def _if_snapshot_is_lost(self, error: ToolError) -> None:
+        """Raise what became of the session that held the snapshot, where another one could not find it."""
+        if "snapshot" in str(error):
+            self.session.execute("SELECT 1")
+
     def _still_there(self) -> None:
-        """The session with the snapshot and the locks answers."""
+        """The session with the snapshot and the locks answers, and nobody wants to stop, which the progress tells."""
         self.session.execute("SELECT 1")
+        self.progress.advance(0)
 
     def _size_of(self, oid: int) -> int:
         row = self.session.execute(SIZE_OF_LARGE_OBJECT, (oid,)).fetchone()

@@ -64,7 +64,7 @@ class DirectoryLoad:
             self._plan(crew, pg_restore, there)
             for _ in range(self.workers):
                 crew.start(lambda: self._board.work(crew.check))
-            crew.wait()
+            crew.wait(self._may_go_on)
         self.journal.record(LOADED, files=sorted(self._done))  # a table with foreign keys cannot be emptied again
 
     def _extension_rows(self, crew: Crew) -> None:
@@ -80,7 +80,11 @@ class DirectoryLoad:
             entries = self._not_yet(entries)
         with Crew(1, "finish") as crew:
             crew.start(lambda: pg_restore.run(entries, crew.stopped_by, jobs=self.workers))
-            crew.wait()
+            crew.wait(self._may_go_on)
+
+    def _may_go_on(self) -> None:
+        """Raises when somebody wants to stop: the progress tells."""
+        self.progress.advance(0)
 
     def _plan(self, crew: Crew, pg_restore: PgRestore, there: frozenset[str]) -> None:
         """Put on the board what can begin at once."""

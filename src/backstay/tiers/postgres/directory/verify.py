@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from backstay.core.errors import Corrupt, DumpIncomplete
+from backstay.core.errors import Corrupt, DumpIncomplete, NotFound
 from backstay.core.model import Artifact, Backup, Finding, Progress, Severity
 from backstay.core.units import counted, format_count
 from backstay.tiers.base import Source
@@ -16,6 +16,7 @@ from backstay.tiers.postgres.selection import Selection
 from backstay.tiers.postgres.workers import cores
 
 SHOWN = 5
+FAULTS = (Corrupt, DumpIncomplete, NotFound)
 
 
 def readable(backup: Backup, source: Source, progress: Progress) -> Iterator[Finding]:
@@ -23,7 +24,7 @@ def readable(backup: Backup, source: Source, progress: Progress) -> Iterator[Fin
     try:
         toc = read_toc(source)
         sort(toc, backup, Selection())
-    except (Corrupt, DumpIncomplete) as error:
+    except FAULTS as error:
         yield Finding(Severity.ERROR, error.message, error.code)
     else:
         words = f"toc.dat: {counted(len(toc.entries), 'entry', 'entries')}, each with its file"
@@ -33,7 +34,7 @@ def readable(backup: Backup, source: Source, progress: Progress) -> Iterator[Fin
     with Crew(cores(), "verify") as crew:
         for artifact in sorted(backup.artifacts, key=lambda one: one.size_bytes, reverse=True):
             crew.start(lambda artifact=artifact: reading.one(crew, artifact))  # type: ignore[misc]
-        crew.wait()
+        crew.wait(lambda: progress.advance(0))  # raises when somebody wants to stop
     yield from sorted(reading.faults, key=lambda fault: fault.message)
     if not reading.faults:
         count = counted(len(backup.artifacts), "file")
@@ -61,7 +62,7 @@ class _Reading:
                     self._large_objects(chunks)
                 else:
                     self._rows(crew, artifact, chunks)
-        except (Corrupt, DumpIncomplete) as error:
+        except FAULTS as error:
             with self.lock:
                 self.faults.append(Finding(Severity.ERROR, error.message, error.code))
 

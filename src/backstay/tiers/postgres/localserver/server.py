@@ -177,8 +177,7 @@ class PostgresServer:
                 "--auth-local=scram-sha-256",
                 "--encoding=UTF8",
                 "--data-checksums",
-                "--no-instructions",
-                *_locale_flags(self.version),
+                *_flags(self.version),
                 *sync,
             ),
             cwd=self.folder,
@@ -267,11 +266,13 @@ class PostgresServer:
         return "Address already in use" in said
 
 
-def _locale_flags(version: str) -> list[str]:
-    """One collation on every machine: code points, of which 17 and later have their own copy."""
-    if int(version.split(".", 1)[0]) >= 17:
-        return ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-    return ["--locale=C.UTF-8"]
+def _flags(version: str) -> list[str]:
+    """One collation on every machine: code points, of which 17 and later have their own copy. And few words."""
+    major = int(version.split(".", 1)[0])
+    quiet = ["--no-instructions"] if major >= 14 else []
+    if major >= 17:
+        return [*quiet, "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    return [*quiet, "--locale=C.UTF-8"]
 
 
 def _environment() -> dict[str, str]:
