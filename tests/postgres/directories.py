@@ -14,7 +14,15 @@ from backstay.demo.compare import fingerprint
 from backstay.tiers.postgres.directory import segments
 
 STEP = re.compile(r"\d+\. (?P<what>[^:(]+): (?P<command>.+)")
-COMMANDS = ("Fetch", "Decrypt", "Join", "Decompress", "Unpack the large objects", "Roles and the empty database")
+COMMANDS = (
+    "Fetch",
+    "Go there",
+    "Decrypt",
+    "Join",
+    "Decompress",
+    "Unpack the large objects",
+    "Roles and the empty database",
+)
 COMMANDS += ("Load", "Then")
 AGE = """#!{python}
 import sys, pyrage
@@ -123,15 +131,12 @@ class Shell:
         of the key file to put there. Returns the words before each step."""
         steps = guide_steps(text)
         typed = [what for what, _ in steps]
-        assert typed[0] == "Fetch"
+        assert typed[:2] == ["Fetch", "Go there"]
         assert typed[-2:] == ["Load", "Then"]
+        (_, fetch), (_, go), *steps = steps
         if fetched is None:
-            (_, fetch), *steps = steps
-            command, _, after = fetch.partition("  # then: cd ")
-            self.run(command, self.folder)
-            fetched = self.folder / after
-        else:
-            steps = steps[1:]
+            self.run(fetch, self.folder)
+            fetched = self.folder / go.removeprefix("cd ")
         if key:
             (fetched / "key.txt").write_text(key)
         for _, command in steps:

@@ -41,7 +41,6 @@ def test_foreign_tables_have_their_rows_elsewhere(postgres18, fresh_database, tm
     assert any("2 foreign tables" in words for words in made.warnings)
 
 
-@pytest.mark.xfail(strict=True, reason="ANALYZE asks the servers of foreign partitions, which need not answer")
 def test_a_partition_that_is_a_foreign_table(postgres18, fresh_database, tmp_path):
     fresh = fresh_database(postgres18)
     with fresh.connect_superuser() as session:
@@ -233,15 +232,7 @@ def test_a_database_and_an_owner_with_odd_names(postgres18, fresh_database, tmp_
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "EUC_JP"])
-@pytest.mark.parametrize(
-    "major",
-    [
-        15,
-        pytest.param(
-            18, marks=pytest.mark.xfail(strict=True, reason="a database of libc's on a server whose own are not")
-        ),
-    ],
-)
+@pytest.mark.parametrize("major", [15, 18])
 def test_databases_in_other_encodings(encoding, major, request, fresh_database, small_parts, tmp_path):
     """Text comes back byte for byte, whatever the server takes it for."""
     import psycopg

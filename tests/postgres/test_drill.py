@@ -159,7 +159,7 @@ class TestFound:
         world = world_of(database_on(postgres18, shop.name, checks=checks))
         outcome = drilled(world, world.backup(shop.name))
         good, bad = said(outcome), said(outcome, Severity.ERROR)
-        assert 'your check "enough": 3,000, >= 3000' in good
+        assert 'your check "enough": 3,000, >= 3,000' in good
         assert 'your check "none odd": 0, <= 0' in good
         assert 'your check "too many": 500, must be <= 400' in bad
         assert any('"no such thing" gave no number: relation "nowhere" does not exist' in one for one in bad)

@@ -7,6 +7,7 @@ A program is always given as a list of arguments, never as a shell line, and sec
 import contextlib
 import fcntl
 import os
+import select
 import signal
 import subprocess
 import tempfile
@@ -20,6 +21,7 @@ from backstay.core.errors import ToolError, ToolMissing
 
 CHUNK_BYTES = 1 << 20
 TAIL_LINES = 40
+MOMENT_MILLISECONDS = 50
 STOP_SECONDS = 10.0
 
 
@@ -86,16 +88,26 @@ class Process:
         self._listener.join(timeout=STOP_SECONDS)
 
     def output(self) -> Iterator[bytes]:
-        """What the program writes, in chunks of up to 1 MiB; then ``check``."""
-        buffer = memoryview(bytearray(CHUNK_BYTES))
-        size = got = 1
+        """What the program writes, in chunks of up to 1 MiB; then ``check``.
+
+        Little is kept waiting for more: what came is given once nothing follows for a moment.
+        """
+        buffer, got = memoryview(bytearray(CHUNK_BYTES)), 1
         while got:
             size = 0
-            while size < CHUNK_BYTES and (got := self.read_into(buffer[size:])):
+            while size < CHUNK_BYTES and (not size or self._has_more()) and (got := self.read_into(buffer[size:])):
                 size += got
             if size:
                 yield bytes(buffer[:size])
         self.check()
+
+    def _has_more(self) -> bool:
+        """Whether there is something to read now or very soon; also at the end of it all."""
+        pipe = self._popen.stdout
+        assert pipe is not None, "opened without stdout"  # noqa: S101 - a mistake in this program, not in its input
+        poller = select.poll()
+        poller.register(pipe.fileno(), select.POLLIN)
+        return bool(poller.poll(MOMENT_MILLISECONDS))
 
     def read_into(self, buffer: memoryview) -> int:
         """Read what the program has written, at least one byte and at most what fits; 0 at its end.

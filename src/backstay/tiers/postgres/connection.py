@@ -25,6 +25,9 @@ SESSION = (
     ("idle_session_timeout", 140000),
     ("transaction_timeout", 170000),
 )
+# What a role or a database may have set, and would be in the way: the driver reads no other style of times, and a
+# restore writes.
+PLAIN = ("SET datestyle = ISO", "SET intervalstyle = postgres", "SET default_transaction_read_only = off")
 KEEPALIVES = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "6"}
 PASSED_ON = (
     "PATH",
@@ -91,6 +94,8 @@ class Connection:
         for name, since in SESSION:
             if session.info.server_version >= since:
                 session.execute(f"SET {name} = 0")
+        for statement in PLAIN:
+            session.execute(statement)
         return session
 
     @contextlib.contextmanager

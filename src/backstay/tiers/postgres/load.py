@@ -26,6 +26,7 @@ SETTINGS = {
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "maintenance_work_mem": "256MB",
+    "default_transaction_read_only": "off",
 }
 
 

@@ -1,5 +1,6 @@
 """Filling a new database from a backup, whatever its format: first the rows, then what goes on top of them."""
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from typing import Any, Protocol
 
 from backstay.core.model import Progress
 from backstay.tiers.base import Journal, Source
+from backstay.tiers.postgres.crew import Crew
 from backstay.tiers.postgres.database import Database
 from backstay.tiers.postgres.directory.contents import is_directory, read_toc, sort
 from backstay.tiers.postgres.directory.load import DirectoryLoad
@@ -16,6 +18,15 @@ from backstay.tiers.postgres.load import Rewrite, load
 from backstay.tiers.postgres.plan import SIDE
 from backstay.tiers.postgres.selection import Selection
 from backstay.tiers.postgres.workers import worker_count
+
+# All that ANALYZE looks at by itself, the smallest first, but for what would ask a foreign server: it need not answer.
+_ANALYZED = """
+SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'm', 'p') AND c.relpersistence <> 't' AND n.nspname <> 'information_schema'
+AND NOT (c.relkind = 'p' AND EXISTS (SELECT 1 FROM pg_partition_tree(c.oid) t JOIN pg_class f ON f.oid = t.relid
+                                     WHERE f.relkind = 'f'))
+ORDER BY pg_relation_size(c.oid), c.oid
+"""
 
 
 class Loading(Protocol):
@@ -40,7 +51,7 @@ def loading(
         workers, server_version = worker_count(session, database.workers), session.info.server_version
     if not is_directory(source.backup):
         rewrite = Rewrite(selection, roles, large_tables(source.backup.contents), server_version)
-        yield _SqlLoading(database, into, source, rewrite, progress)
+        yield _SqlLoading(database, into, source, rewrite, progress, workers)
         return
     toc = read_toc(source)
     contents = sort(toc, source.backup, selection)
@@ -48,10 +59,23 @@ def loading(
         yield _DirectoryLoading(DirectoryLoad(database, into, contents, source, journal, progress, workers), pg_restore)
 
 
-def analyze(database: Database, dbname: str) -> None:
-    """Collect statistics: without them the first queries are planned blindly."""
+def analyze(database: Database, dbname: str, workers: int) -> None:
+    """Collect statistics, by several sessions, the largest table first: without them the first queries are planned
+    blindly."""
     with database.connection.session(dbname) as session:
-        session.execute("ANALYZE")
+        left = [str(row[0]) for row in session.execute(_ANALYZED)]
+
+    def work() -> None:
+        with database.connection.session(dbname) as session, crew.stopped_by(lambda: session.cancel_safe(timeout=5)):
+            while left:
+                crew.check()
+                with contextlib.suppress(IndexError):
+                    session.execute(f"ANALYZE {left.pop()}".encode())
+
+    with Crew(workers, "analyze") as crew:
+        for _ in range(min(workers, len(left))):
+            crew.start(work)
+        crew.wait()
 
 
 @dataclass(frozen=True)
@@ -61,6 +85,7 @@ class _SqlLoading:
     source: Source
     rewrite: Rewrite
     progress: Progress
+    workers: int
 
     def load(self) -> Mapping[str, int]:
         """The whole dump."""
@@ -69,7 +94,7 @@ class _SqlLoading:
 
     def finish(self) -> None:
         """Statistics: the dump was all of it."""
-        analyze(self.database, self.into)
+        analyze(self.database, self.into, self.workers)
 
 
 @dataclass(frozen=True)
@@ -85,4 +110,4 @@ class _DirectoryLoading:
     def finish(self) -> None:
         """What needs all rows, then statistics."""
         self.directory.finish(self.pg_restore)
-        analyze(self.directory.database, self.directory.dbname)
+        analyze(self.directory.database, self.directory.dbname, self.directory.workers)

@@ -135,7 +135,9 @@ def create_database(database: Mapping[str, Any], name: str, server_version: int)
         if database.get(key):
             parts.append(SQL(keyword + " {}").format(Literal(database[key])))
     provider = database.get("locale_provider", "libc")
-    if provider != "libc" and server_version >= 150000:
+    if provider == "libc" and server_version >= 150000:
+        parts.append(SQL("LOCALE_PROVIDER {}").format(SQL("libc")))  # not that of template0, which may be another
+    elif provider != "libc" and server_version >= 150000:
         parts.append(SQL("LOCALE_PROVIDER {}").format(SQL("icu" if provider == "icu" else "builtin")))
         keyword = "ICU_LOCALE" if provider == "icu" else "BUILTIN_LOCALE"
         parts.append(SQL(keyword + " {}").format(Literal(database["locale"])))

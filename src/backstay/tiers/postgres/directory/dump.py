@@ -41,7 +41,8 @@ BEAT_SECONDS = 0.5
 TOC = File("toc.dat", "/toc.dat", compressed=False)
 GLOBALS = File("globals", "/globals.sql")
 GUIDE = File("guide", "/RESTORE.md", compressed=False, encrypted=False)
-SIZE_OF_LARGE_OBJECT = "SELECT lo_lseek64(lo_open(%s, 262144), 0, 2)"  # INV_READ, SEEK_END
+SIZE_OF_LARGE_OBJECT = """SELECT lo_lseek64(handle, 0, 2), lo_close(handle)
+FROM lo_open(%s, 262144) AS handle"""  # SEEK_END; INV_READ
 
 
 @dataclass

@@ -15,7 +15,7 @@ def steps(artifacts: Sequence[Artifact], *, cuts: bool) -> tuple[str, ...]:
     blobs = next((artifact for artifact in artifacts if artifact.role == "blobs.tar"), None)
     found = []
     if "age" in encodings:
-        found.append('Decrypt: for f in *.age; do age -d -i key.txt -o "${f%.age}" "$f" || break; done')
+        found.append('Decrypt: for f in *.age; do age -d -i key.txt -o "${f%.age}" "$f" || echo "FAILED: $f"; done')
     if cuts:
         found.append('Join: for f in *.part00001; do cat "${f%.part00001}".part????? > "${f%.part00001}"; done')
     if "zstd" in encodings:
