@@ -33,6 +33,7 @@ from backstay.tiers.postgres.database import Check, Database
 from backstay.tiers.postgres.tier import PostgresTier
 
 if TYPE_CHECKING:
+    from backstay.config.models.root import Config
     from backstay.config.models.stores import Store as StoreConfig
     from backstay.config.resolved import ResolvedDatabase
     from backstay.store.s3 import S3Options
@@ -99,26 +100,10 @@ def open_app(
         AppsByHand(stopped=apps_stopped),
         _state_folder(env) / "scratch",
     )
-    catalogs = Catalogs(
-        {
-            name: Catalog(
-                store,
-                name=name,
-                cluster=config.cluster,
-                now=now,
-                new_id=lambda: secrets.token_hex(8),
-                cache=caches[name],
-                foreign={t: Naming(s.prefix, s.base) for t, s in settings.items() if s.store == name},
-            )
-            for name, store in stores.items()
-        },
-        {target: entry.store for target, entry in settings.items()},
-        config.default_store,
-    )
     context = Context(
         cluster=config.cluster,
         version=__version__,
-        catalogs=catalogs,
+        catalogs=_catalogs(config, stores, caches, settings, now),
         tiers={TierKind.POSTGRES: tier},
         settings=settings,
         identities=lambda: _identities(identity or config.encryption.identity, secret),
@@ -134,6 +119,28 @@ def open_app(
             store.close()
         for cache in caches.values():
             cache.close()
+
+
+def _catalogs(
+    config: "Config",
+    stores: Mapping[str, Store],
+    caches: Mapping[str, ManifestCache],
+    settings: Mapping[Target, TargetSettings],
+    now: Callable[[], datetime],
+) -> Catalogs:
+    catalogs = {
+        name: Catalog(
+            store,
+            name=name,
+            cluster=config.cluster,
+            now=now,
+            new_id=lambda: secrets.token_hex(8),
+            cache=caches[name],
+            foreign={t: Naming(s.prefix, s.base) for t, s in settings.items() if s.store == name},
+        )
+        for name, store in stores.items()
+    }
+    return Catalogs(catalogs, {target: entry.store for target, entry in settings.items()}, config.default_store)
 
 
 def open_store(config: "StoreConfig", env: Mapping[str, str], warn: Callable[[str], None]) -> Store:

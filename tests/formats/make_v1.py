@@ -1,6 +1,6 @@
 """Write the frozen backups of format version 1. Run once for a format; what it wrote is never written again.
 
-    python -m tests.formats.make_v1 FOLDER
+    python -m tests.formats.make_v1 FOLDER [sql|directory]
 
 It needs the PostgreSQL 18 wheel. The identity that opens the encrypted backup is for these tests alone.
 """
@@ -15,12 +15,16 @@ import pyrage
 from backstay.demo import data
 from backstay.demo.compare import Fingerprint, fingerprint
 from backstay.store.pipeline import Encoding
+from backstay.tiers.postgres.directory import segments
 from backstay.tiers.postgres.localserver.programs import find_bin
 from backstay.tiers.postgres.localserver.server import THROWAWAY, PostgresServer
 from tests.fixtures.world import database_on, directory_world
 
 
-def main(folder: Path) -> None:
+LARGE_OBJECTS = "SELECT lo_from_bytea(0, 'small'), lo_from_bytea(0, ''), lo_from_bytea(0, repeat('x', 40000)::bytea)"
+
+
+def main(folder: Path, form: str = "sql") -> None:
     """One backup of ``wiki`` for each way artifacts can be stored, and what must come back."""
     folder.mkdir(parents=True)
     identity = pyrage.x25519.Identity.generate()
@@ -32,10 +36,14 @@ def main(folder: Path) -> None:
         assert bin_dir is not None
         with PostgresServer(bin_dir, Path(scratch) / "server", options=THROWAWAY) as server:
             data.build(server, "wiki")
+            if form == "directory":
+                segments.SMALLEST_BYTES = 1  # so that tables are cut
+                with server.connect("wiki") as session:
+                    session.execute(LARGE_OBJECTS)
             with server.connect("wiki") as session:
                 found = fingerprint(session)
             (folder / "expected.json").write_text(json.dumps(rows(found), indent=1) + "\n")
-            world = directory_world(folder, database_on(server, "wiki"))
+            world = directory_world(folder, database_on(server, "wiki", format=form, workers=2))
             for encoding in ways:
                 world.encoding = encoding
                 print(world.backup("wiki").id)
@@ -47,4 +55,4 @@ def rows(found: Fingerprint) -> dict[str, list[int | str]]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:3])

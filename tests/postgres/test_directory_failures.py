@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from backstay.catalog import history
-from backstay.core.errors import BackstayError, DumpIncomplete, SourceError
+from backstay.core.errors import BackstayError, DumpIncomplete, SourceError, Unavailable
 from backstay.core.model import Level, NoProgress
 from backstay.jobs import backup
+from backstay.store.wrap.retrying import Retrying
 from backstay.tiers.postgres.directory import dump
 from tests.fixtures.world import database_on, directory_world
 from tests.postgres.directories import fill, small_parts
@@ -352,3 +353,47 @@ def test_an_archive_that_is_cut_with_success(size, postgres18, big, tmp_path):
     assert big.name in caught.value.message
     assert "Nothing was stored" in caught.value.hint
     assert [entry.key for entry in world.store.list("postgres-backups/")] == []
+
+
+class Flaky:
+    """A store that takes the first bytes of some objects, as often as ``times`` of each, and then is away."""
+
+    def __init__(self, store, chosen, times):
+        self.store = store
+        self.chosen = chosen
+        self.times = times
+        self.failed = []
+
+    def __getattr__(self, name):
+        return getattr(self.store, name)
+
+    def put(self, key, chunks, **more):
+        name = key.rpartition("/")[2]
+        if self.chosen(name) and self.failed.count(name) < self.times:
+            self.failed.append(name)
+            next(iter(chunks))
+            raise Unavailable(f"{name}: the store went away")
+        return self.store.put(key, chunks, **more)
+
+
+def test_a_store_that_is_away_for_a_moment_does_not_end_a_dump(postgres18, big, tmp_path):
+    """The rows of that part are asked for again, of the same snapshot."""
+    world = directory_world(tmp_path, database_on(postgres18, big.name, workers=2))
+    flaky = Flaky(world.store, lambda name: name.endswith((".part00002", ".part00003")), times=2)
+    world.store = Retrying(flaky, sleep=lambda _seconds: None)
+    made = world.backup(big.name)
+    assert len(flaky.failed) >= 4
+    assert all(flaky.failed.count(name) == 2 for name in flaky.failed)
+    assert made.contents["rows"] == ROWS + 1
+    assert world.verify(made, Level.READABLE).ok
+
+
+def test_a_dump_in_one_stream_is_not_sent_again(postgres18, big, tmp_path):
+    """It cannot be: what went before is gone. It is an error, and nothing is stored."""
+    world = directory_world(tmp_path, database_on(postgres18, big.name, format="sql"))
+    flaky = Flaky(world.store, lambda name: name.endswith(".sql.gz"), times=1)
+    world.store = Retrying(flaky, sleep=lambda _seconds: None)
+    with pytest.raises(Unavailable, match="went away"):
+        world.backup(big.name)
+    assert len(flaky.failed) == 1
+    assert world.listed(big.name, foreign=True) == []

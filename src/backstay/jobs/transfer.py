@@ -36,7 +36,7 @@ class StoreSink:
         key, encoding = self._place(file)
         self.reserve((file,))
         encoded = Encoded(chunks, encoding)
-        stored = self._store.put(key, encoded, create=True, lock_until=self._lock_until)
+        stored = self._store.put(key, encoded.source, create=True, lock_until=self._lock_until)
         artifact = encoded.artifact(file.role, key)
         if stored.size_bytes != artifact.size_bytes:
             raise Corrupt(

@@ -66,21 +66,30 @@ class Encoding:
 
 
 class Encoded:
-    """A stream on its way into the store. Iterate once, then ask for the ``artifact``."""
+    """A stream on its way into the store: iterate, then ask for the ``artifact``, which is of the last time.
+
+    It can be iterated again if ``chunks`` can; ``source`` is what to give to who may want to.
+    """
 
     def __init__(self, chunks: Iterable[bytes], encoding: Encoding) -> None:
+        self._chunks = chunks
         self._plain = Tally()
         self._stored = Tally()
         self._encoding = encoding
-        stream = self._plain.through(chunks)
-        if encoding.compression != "none":
-            stream = compress(stream, encoding.compression, encoding.level)
-        if encoding.recipients:
-            stream = encrypt(stream, encoding.recipients)
-        self._stream = self._stored.through(stream)
+
+    @property
+    def source(self) -> Iterable[bytes]:
+        """This, or an iterator of it where ``chunks`` can be taken only once."""
+        return iter(self) if iter(self._chunks) is self._chunks else self
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._stream
+        self._plain, self._stored = Tally(), Tally()
+        stream = self._plain.through(self._chunks)
+        if self._encoding.compression != "none":
+            stream = compress(stream, self._encoding.compression, self._encoding.level)
+        if self._encoding.recipients:
+            stream = encrypt(stream, self._encoding.recipients)
+        return self._stored.through(stream)
 
     def artifact(self, role: str, key: str) -> Artifact:
         """What was stored; meaningful when the stream has been taken to its end."""

@@ -42,16 +42,21 @@ class CopyReader:
         self._stopped = False
         self._stack = ExitStack()
         self._process: Process | None = None
+        self._in_rows = False
 
     def rows(self, table: str, copy: str) -> Iterator[bytes]:
-        """What ``copy``, a ``COPY ... TO STDOUT;`` of ``table``, gives, in large blocks.
+        """What ``copy``, a ``COPY ... TO STDOUT;`` of ``table``, gives, in large blocks. May be left before its end,
+        and asked again: it is all one snapshot.
 
         Raises ``ToolError`` with the server's words when it fails or the session ends; a lock on the table that
         would make it wait is such an error, since whoever waits for that lock waits for this backup.
         """
         token = secrets.token_hex(16)
         end = f"{token}\n".encode()
+        if self._in_rows:  # the reader of the last ones went away: what it left is in the way
+            self._close()
         process = self._open()
+        self._in_rows = True
         process.write(f"LOCK TABLE ONLY {table} IN ACCESS SHARE MODE NOWAIT;\n{copy}\n\\echo {token}\n".encode())
         buffer, size, margin = memoryview(bytearray(CHUNK_BYTES)), 0, len(end)
         while True:
@@ -61,6 +66,7 @@ class CopyReader:
                 raise process.failure("ended in the middle of a table")
             size += got
             if size >= margin and buffer[size - margin : size] == end:
+                self._in_rows = False
                 if size > margin:
                     yield bytes(buffer[: size - margin])
                 return
@@ -89,6 +95,10 @@ class CopyReader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        self._process, self._in_rows = None, False
         self._stack.close()
 
     def _open(self) -> Process:

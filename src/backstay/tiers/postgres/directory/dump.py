@@ -136,9 +136,9 @@ class DirectoryDump:
                 except IndexError:
                     return
                 crew.check()
-                counter = _Counter(segment, self._meter)
+                counter = _Counter(segment, self._meter, reader)
                 try:
-                    artifact = self.sink.write(segment.file, counter.through(reader))
+                    artifact = self.sink.write(segment.file, counter)
                 except ToolError as error:
                     raise self._failed(error, counter) from error
                 self._done(artifact, segment.table.name, counter.rows)
@@ -232,17 +232,20 @@ class DirectoryDump:
 
 
 class _Counter:
-    """The rows of one segment as they go by, and the end of the table's data after the last."""
+    """The rows of one segment, counted as they go by, and the end of the table's data after the last. They can be
+    gone through again, which asks the server again: so a store that was away for a moment does not end the dump."""
 
-    def __init__(self, segment: Segment, meter: "_Meter") -> None:
+    def __init__(self, segment: Segment, meter: "_Meter", reader: CopyReader) -> None:
         self.segment = segment
         self.rows = 0
         self.told = 0
         self._meter = meter
+        self._reader = reader
 
-    def through(self, reader: CopyReader) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[bytes]:
         chunk = b"\n"
-        for chunk in reader.rows(self.segment.table.sql, self.segment.copy):
+        self.rows = 0
+        for chunk in self._reader.rows(self.segment.table.sql, self.segment.copy):
             self.rows += chunk.count(b"\n")
             self._meter.passed(self, len(chunk))
             yield chunk

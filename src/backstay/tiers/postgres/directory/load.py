@@ -8,7 +8,7 @@ once, part by part; every other large one by one session, frozen: written once, 
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,7 @@ class DirectoryLoad:
     clock: Callable[[], float] = time.monotonic
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _board: Board = field(default_factory=Board)
+    _own: threading.local = field(default_factory=threading.local)
     _small_ones: list[Entry] = field(default_factory=list)
 
     def run(self, pg_restore: PgRestore) -> None:
@@ -63,9 +64,16 @@ class DirectoryLoad:
             there = self._present() if self._resumed else frozenset[str]()
             self._plan(crew, pg_restore, there)
             for _ in range(self.workers):
-                crew.start(lambda: self._board.work(crew.check))
+                crew.start(lambda: self._work(crew))
             crew.wait(self._may_go_on)
         self.journal.record(LOADED, files=sorted(self._done))  # a table with foreign keys cannot be emptied again
+
+    def _work(self, crew: Crew) -> None:
+        """What one worker does: tasks, on a session of its own that is opened once."""
+        with ExitStack() as stack:
+            self._own.open = lambda: stack.enter_context(self._opened(crew))
+            self._own.session = None
+            self._board.work(crew.check)
 
     def _extension_rows(self, crew: Crew) -> None:
         """Rows that users have in tables of extensions: before all others, which may need them, and in their order."""
@@ -162,7 +170,7 @@ class DirectoryLoad:
 
     def _whole(self, crew: Crew, table: TableRows) -> None:
         """All of a table in one session; a large one frozen, in one transaction that empties it first."""
-        own = table in self.contents.tables  # and not of an extension, which may have put rows there
+        own = table.entry.file in self._left  # and not of an extension, which may have put rows there
         frozen = own and table.size_bytes >= LARGE_BYTES
         with self._session(crew) as session, session.transaction():
             if frozen or (own and self._resumed):
@@ -199,6 +207,16 @@ class DirectoryLoad:
 
     @contextmanager
     def _session(self, crew: Crew) -> "Iterator[Session[tuple[Any, ...]]]":
+        """The session of this worker; outside of the workers, one for the length of the block."""
+        if not hasattr(self._own, "open"):
+            with self._opened(crew) as session:
+                yield session
+            return
+        self._own.session = self._own.session or self._own.open()
+        yield self._own.session
+
+    @contextmanager
+    def _opened(self, crew: Crew) -> "Iterator[Session[tuple[Any, ...]]]":
         with (
             self.database.connection.session(self.dbname) as session,
             crew.stopped_by(lambda: session.cancel_safe(timeout=5)),
@@ -215,12 +233,11 @@ class DirectoryLoad:
         with self._lock:
             self._done.add(table.entry.file)
             self.progress.note(f"tables {len(self._done)}/{len(self.contents.tables)}")
-            files = sorted(self._done)
             now = self.clock()
             if table.size_bytes < LARGE_BYTES and now - self._told < JOURNAL_SECONDS:
                 return
             self._told = now
-            self.journal.record(LOADED, files=files)
+            self.journal.record(LOADED, files=sorted(self._done))
 
     def _database_oid(self) -> int:
         with self.database.connection.session(self.dbname) as session:
