@@ -295,7 +295,7 @@ def test_unproven_is_a_breach_only_when_there_is_an_objective():
     assert said(stocked) == [
         (
             "postgres/cardboard has never been restored, nor checked.",
-            "backstay restore postgres/cardboard --to cardboard_check",
+            "backstay drill postgres/cardboard",
         )
     ]
 
