@@ -1,11 +1,10 @@
 """The ``toc.dat`` of a backup: what pg_dump listed, and an entry for every table that was dumped here."""
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from backstay.cluster.proc import run
+from backstay.cluster.tempfolder import temp_folder
 from backstay.core.errors import DumpIncomplete
 from backstay.core.model import Target
 from backstay.core.units import counted
@@ -53,10 +52,10 @@ def assemble(toc: Toc, tables: Sequence[Table], blob_lists: Mapping[int, str], t
 def check_listing(database: Database, data: bytes, count: int, version: tuple[int, int]) -> None:
     """Have pg_restore read ``toc.dat`` and count its entries. Raises ``DumpIncomplete``, ``ToolError``."""
     program = find_pg_restore(database.bin, version)
-    with tempfile.TemporaryDirectory(prefix="backstay-toc-") as folder:
-        (Path(folder) / "toc.dat").write_bytes(data)
+    with temp_folder("toc") as folder:
+        (folder / "toc.dat").write_bytes(data)
         with database.connection.environment(database.dbname) as (env, _):
-            said = run([program.path, "--list", folder], env=env, deadline=300)
+            said = run([program.path, "--list", str(folder)], env=env, deadline=300)
     told = [line.rpartition(" ")[2] for line in said.splitlines() if line.startswith(";     TOC Entries: ")]
     if told != [str(count)]:
         raise DumpIncomplete(

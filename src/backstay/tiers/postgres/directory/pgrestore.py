@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from backstay.cluster.proc import TAIL_LINES, Process
+from backstay.cluster.tempfolder import temp_folder
 from backstay.core.errors import RestoreError, ToolError
 from backstay.tiers.postgres.database import Database
 from backstay.tiers.postgres.directory.toc import Entry, Toc
@@ -91,10 +92,10 @@ def opened(database: Database, dbname: str, toc: Toc, roles: Mapping[str, str]) 
         server_version = session.info.server_version
     program = find_pg_restore(database.bin, toc.version[:2], server_version // 10000)
     tolerant = server_version < TRANSACTION_TIMEOUT <= program.version[0] * 10000
-    with tempfile.TemporaryDirectory(prefix="backstay-toc-") as folder:
+    with temp_folder("toc") as folder:
         renamed = replace(toc, entries=tuple(_renamed(entry, roles) for entry in toc.entries))
-        (Path(folder) / "toc.dat").write_bytes(renamed.encode())
-        yield PgRestore(database, dbname, program, Path(folder), tolerant)
+        (folder / "toc.dat").write_bytes(renamed.encode())
+        yield PgRestore(database, dbname, program, folder, tolerant)
 
 
 def _renamed(entry: Entry, roles: Mapping[str, str]) -> Entry:
