@@ -39,11 +39,11 @@ def test_a_table_newest_first(cli, three):
     assert ran.code == 0
     assert ran.err == ""
     head, *rows = ran.out.splitlines()
-    assert head.split() == ["ID", "AGE", "STATE", "SIZE", "ROWS", "TABLES", "LEVEL", "STORE"]
+    assert head.split() == ["ID", "AGE", "STATE", "SIZE", "ROWS", "TABLES", "LEVEL", "PROVEN", "STORE"]
     assert [row.split() for row in rows] == [
-        [plain.id, "24", "h", "ago", "complete", "2", "B", "-", "0", "written", "main"],
-        [partial.id, "2", "d", "ago", "partial", "2", "B", "-", "0", "written", "main"],
-        [proven.id, "3", "d", "ago", "complete", "2", "B", "1,118", "2", "readable", "main"],
+        [plain.id, "24", "h", "ago", "complete", "2", "B", "-", "0", "written", "-", "main"],
+        [partial.id, "2", "d", "ago", "partial", "2", "B", "-", "0", "written", "-", "main"],
+        [proven.id, "3", "d", "ago", "complete", "2", "B", "1,118", "2", "readable", "24", "h", "ago", "main"],
     ]
 
 
@@ -74,7 +74,7 @@ def test_foreign_dumps_are_marked_and_can_be_left_out(cli, stocked):
     (cli.store / f"postgres-backups/cardboard/cardboard-{stamp}.sql.gz").write_bytes(b"x" * 1000)
     ran = cli.run("list")
     assert ran.out.splitlines()[1].split() == [
-        f"postgres/cardboard@{stamp}", "24", "h", "ago", "foreign", "1", "kB", "-", "-", "written", "main",
+        f"postgres/cardboard@{stamp}", "24", "h", "ago", "foreign", "1", "kB", "-", "-", "written", "-", "main",
     ]  # fmt: skip
     ran = cli.run("list", "--no-foreign")
     assert (ran.code, ran.out, ran.err) == (0, "", "no backups match\n")
