@@ -20,7 +20,6 @@ from backstay.tiers.postgres.localserver.programs import find_bin
 from backstay.tiers.postgres.localserver.server import THROWAWAY, PostgresServer
 from tests.fixtures.world import database_on, directory_world
 
-
 LARGE_OBJECTS = "SELECT lo_from_bytea(0, 'small'), lo_from_bytea(0, ''), lo_from_bytea(0, repeat('x', 40000)::bytea)"
 
 
