@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from backstay.core.errors import BackstayError, Corrupt, DumpIncomplete
+from backstay.core.errors import BackstayError, Corrupt, DumpIncomplete, UnknownArchive
 from backstay.core.model import Artifact, Backup, State, Target, TierKind
 from backstay.tiers.postgres.directory import contents, toc
 from backstay.tiers.postgres.directory.bytereader import ByteReader
@@ -91,9 +91,9 @@ class TestRealArchives:
     def test_a_newer_version_is_told_from_damage(self, small):
         data, custom = small
         for version in (b"\1\x11", b"\2\0", b"\1\x0d"):
-            with pytest.raises(toc.UnknownVersion, match=rf"version {version[0]}\.{version[1]}"):
+            with pytest.raises(UnknownArchive, match=rf"version {version[0]}\.{version[1]}"):
                 toc.parse([data[:5] + version + data[7:]])
-            with pytest.raises(toc.UnknownVersion):
+            with pytest.raises(UnknownArchive):
                 CustomArchive([custom[:5] + version + custom[7:]])
 
 

@@ -10,7 +10,7 @@
     +-- VerificationFailed                            what is stored is not what was promised (13)
     +-- ObjectiveBreached                             status --check (14)
     +-- ToolError                                     a program Backstay runs (missing, too old, failed)
-    +-- SourceError, DumpIncomplete                   the thing protected could not be read, or not wholly
+    +-- SourceError, DumpIncomplete, UnknownArchive   the thing protected could not be read, or not wholly
     +-- RestoreError                                  a restore stopped; says what is live
     +-- DrillFailed                                   a drill could not be done
     +-- CatalogError, NoSuchBackup, FormatTooNew      what the store says of its backups
@@ -204,6 +204,12 @@ class DumpIncomplete(SourceError):
     """A dump ended before its end, or without something it must hold. Nothing was stored."""
 
     code = "postgres.dump_incomplete"
+
+
+class UnknownArchive(DumpIncomplete):
+    """An archive of pg_dump is of a version that this Backstay cannot take apart."""
+
+    code = "postgres.unknown_archive"
 
 
 class RestoreError(BackstayError):

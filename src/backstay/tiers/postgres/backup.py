@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from backstay.core.errors import SourceError
+from backstay.core.errors import SourceError, UnknownArchive
 from backstay.core.model import Progress, Target
 from backstay.core.units import counted
 from backstay.tiers.base import Captured, Sink
@@ -18,7 +18,6 @@ from backstay.tiers.postgres import roles as globals_
 from backstay.tiers.postgres import rowhash, timescale
 from backstay.tiers.postgres.database import SQL, Database
 from backstay.tiers.postgres.directory.dump import DirectoryDump
-from backstay.tiers.postgres.directory.toc import UnknownVersion
 from backstay.tiers.postgres.dumped import Dumped
 from backstay.tiers.postgres.programs import Program, find_pg_dump, find_psql
 from backstay.tiers.postgres.sqldump import SqlDump
@@ -96,7 +95,7 @@ def _dump(
     psql = find_psql(database.bin)
     try:
         return DirectoryDump(database, program, psql, facts, session, snapshot, sink, progress).run()
-    except UnknownVersion as error:
+    except UnknownArchive as error:
         dumped = SqlDump(database, program, facts, progress).run(snapshot, sink)
         words = (
             f"written in format sql, since pg_dump {program.version_text} is newer than this Backstay: {error.message}"

@@ -66,7 +66,7 @@ def is_directory(backup: Backup) -> bool:
 
 
 def read_toc(source: Source) -> Toc:
-    """The table of contents of a backup. Raises ``Corrupt``, ``DumpIncomplete``, ``toc.UnknownVersion``."""
+    """The table of contents of a backup. Raises ``Corrupt``, ``DumpIncomplete``, ``UnknownArchive``."""
     artifact = source.backup.artifact("toc.dat")
     if artifact is None or artifact.plain_size_bytes > MAX_TOC_BYTES:
         raise Corrupt(f"{source.backup.id} has no toc.dat that can be read", hint="Try an older backup.")

@@ -41,7 +41,7 @@ class Block:
 class CustomArchive:
     """The archive in a stream of chunks, dumped without compression. ``toc`` has been read when this is made.
 
-    Raises ``toc.UnknownVersion`` and ``DumpIncomplete``.
+    Raises ``UnknownArchive`` and ``DumpIncomplete``.
     """
 
     def __init__(self, chunks: Iterable[bytes]) -> None:

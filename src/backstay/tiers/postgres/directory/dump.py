@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from backstay.cluster.proc import Process
-from backstay.core.errors import DumpIncomplete, ToolError
+from backstay.core.errors import DumpIncomplete, ToolError, UnknownArchive
 from backstay.core.model import Artifact, Progress
 from backstay.core.units import format_count
 from backstay.tiers.base import File, Sink
@@ -25,7 +25,7 @@ from backstay.tiers.postgres.directory.blobs import BLOBS, BlobPacker
 from backstay.tiers.postgres.directory.copyout import CopyReader
 from backstay.tiers.postgres.directory.custom import CustomArchive
 from backstay.tiers.postgres.directory.segments import Segment
-from backstay.tiers.postgres.directory.toc import Toc, UnknownVersion
+from backstay.tiers.postgres.directory.toc import Toc
 from backstay.tiers.postgres.dumped import Dumped, check_large_objects, client_encoding
 from backstay.tiers.postgres.dumptext import SETVAL, unescape
 from backstay.tiers.postgres.programs import Program
@@ -61,7 +61,7 @@ class DirectoryDump:
     rows: dict[str, int] = field(default_factory=dict)
 
     def run(self) -> Dumped:
-        """Dump into the sink. Raises ``SourceError``, ``DumpIncomplete``, ``toc.UnknownVersion``, and what the sink
+        """Dump into the sink. Raises ``SourceError``, ``DumpIncomplete``, ``UnknownArchive``, and what the sink
         raises; then no thread or program of it is left."""
         self._lock = threading.Lock()
         wanted = [(fact.schema, fact.relname) for fact in self.facts.data_tables.values()]
@@ -182,7 +182,7 @@ class DirectoryDump:
             except ToolError as error:
                 self._if_snapshot_is_lost(error)
                 raise not_dumped(self.database, str(error)) from error
-            except UnknownVersion:
+            except UnknownArchive:
                 raise
             except DumpIncomplete as error:
                 raise cut_short(self.database, str(error)) from error

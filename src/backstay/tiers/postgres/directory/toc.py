@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from backstay.core.errors import DumpIncomplete
+from backstay.core.errors import DumpIncomplete, UnknownArchive
 from backstay.tiers.postgres.directory.bytereader import ByteReader
 
 MAGIC = b"PGDMP"
@@ -16,10 +16,6 @@ KNOWN = ((1, 14), (1, 15), (1, 16))
 CUSTOM, DIRECTORY = 1, 3  # a toc.dat calls itself a tar archive (pg_backup_directory.c, _CloseArchive)
 NO_COMPRESSION = 0  # said of the archive as a whole; pg_restore finds that of each file by its name
 MAX_ENTRIES = 10_000_000
-
-
-class UnknownVersion(DumpIncomplete):
-    """An archive of a version that cannot be read here: pg_dump is newer than this program."""
 
 
 class Section(IntEnum):
@@ -96,13 +92,13 @@ class Toc:
 def read(reader: ByteReader, *, expect: int = DIRECTORY) -> Toc:
     """Read head and entries; ``expect`` is the format it must be of.
 
-    Raises ``UnknownVersion``, and ``DumpIncomplete`` for what is no archive or ends early.
+    Raises ``UnknownArchive``, and ``DumpIncomplete`` for what is no archive or ends early.
     """
     if reader.take(len(MAGIC)) != MAGIC:
         raise DumpIncomplete("this is not an archive of pg_dump")
     version = (reader.byte(), reader.byte(), reader.byte())
     if version[:2] not in KNOWN:
-        raise UnknownVersion(f"the archive is of version {version[0]}.{version[1]}, which is not known here")
+        raise UnknownArchive(f"the archive is of version {version[0]}.{version[1]}, which is not known here")
     reader.int_bytes, offset_bytes, kind = reader.byte(), reader.byte(), reader.byte()
     if kind != expect or not 1 <= reader.int_bytes <= 8:
         raise DumpIncomplete(f"the archive is of format {kind}, not {expect}")
