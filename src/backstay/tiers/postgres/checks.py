@@ -1,5 +1,6 @@
 """What a drill asks of a restored database beyond the comparison that every restore makes."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -139,18 +140,13 @@ def _content(database: Database, dbname: str, contents: Mapping[str, Any], progr
 def _hashes(database: Database, dbname: str, names: Sequence[str], progress: Progress) -> dict[str, str]:
     """By several sessions, one table each at a time."""
     found: dict[str, str] = {}
-    left = list(reversed(names))
+    left = deque(names)
 
     def work() -> None:
         with database.connection.session(dbname) as session, crew.stopped_by(lambda: session.cancel_safe(timeout=5)):
             for setting, value in rowhash.SETTINGS.items():
                 session.execute("SELECT set_config(%s, %s, false)", (setting, value))
-            while left:
-                try:
-                    name = left.pop()
-                except IndexError:
-                    return
-                crew.check()
+            for name in crew.taken(left):
                 row = session.execute(rowhash.query(_as_sql(session, name)).encode()).fetchone()
                 found[name] = rowhash.as_text(int(row[0]) if row else 0)
                 progress.note(f"hashed {format_count(len(found))}/{format_count(len(names))} tables")

@@ -1,6 +1,7 @@
 """Threads that work on one thing: when one fails all are stopped, and the first error is the one that is raised."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
@@ -52,6 +53,16 @@ class Crew:
         """Raise ``Interrupted`` once the work is to end."""
         if self._over.is_set():
             raise Interrupted("stopped, because something else failed")
+
+    def taken(self, todo: "deque[T]") -> Iterator[T]:
+        """Things to do, as several threads share them: each is given to one of them. Raises as ``check``."""
+        while todo:
+            try:
+                one = todo.popleft()
+            except IndexError:  # another thread was faster
+                return
+            self.check()
+            yield one
 
     @contextmanager
     def stopped_by(self, stop: Callable[[], None]) -> Iterator[None]:

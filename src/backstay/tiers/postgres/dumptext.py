@@ -202,7 +202,12 @@ def qualified(schema: str, name: str) -> str:
 
 def quote(name: str) -> str:
     """The identifier, in quotes unless it is all lower-case letters, digits and underscores."""
-    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'
+    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else quote_always(name)
+
+
+def quote_always(name: str) -> str:
+    """The identifier in quotes, so that it is nothing else: no word of SQL, no pattern."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def unquote(identifier: bytes) -> str:

@@ -30,6 +30,7 @@ SETTINGS = {
 }
 
 
+OPTIONS = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())  # the same, for libpq's PGOPTIONS
 NEWER_SETTING = b"SET transaction_timeout = 0;\n"  # of every pg_dump since 17, for a server that may be older
 
 
@@ -91,9 +92,8 @@ def load(database: Database, dbname: str, chunks: Iterable[bytes], rewrite: Rewr
     reader = DumpReader(rewrite)
     token = secrets.token_hex(16)
     argv = [program.path, "-X", "-q", "--no-password", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-f", "-"]
-    options = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
     with (
-        database.connection.environment(dbname, PGOPTIONS=options) as (env, handles),
+        database.connection.environment(dbname, PGOPTIONS=OPTIONS) as (env, handles),
         Process(argv, env=env, stdin=True, pass_fds=handles) as process,
     ):
         try:

@@ -1,6 +1,6 @@
 """Filling a new database from a backup, whatever its format: first the rows, then what goes on top of them."""
 
-import contextlib
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ from backstay.tiers.postgres.plan import SIDE
 from backstay.tiers.postgres.selection import Selection
 from backstay.tiers.postgres.workers import worker_count
 
-# All that ANALYZE looks at by itself, the smallest first, but for what would ask a foreign server: it need not answer.
+# All that ANALYZE looks at by itself, the largest first, but for what would ask a foreign server: it need not answer.
 _ANALYZED = """
 SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'm', 'p') AND c.relpersistence <> 't' AND n.nspname <> 'information_schema'
 AND NOT (c.relkind = 'p' AND EXISTS (SELECT 1 FROM pg_partition_tree(c.oid) t JOIN pg_class f ON f.oid = t.relid
                                      WHERE f.relkind = 'f'))
-ORDER BY pg_relation_size(c.oid), c.oid
+ORDER BY pg_relation_size(c.oid) DESC, c.oid
 """
 
 
@@ -55,7 +55,7 @@ def loading(
         return
     toc = read_toc(source)
     contents = sort(toc, source.backup, selection)
-    with opened(database, into, toc, roles) as pg_restore:
+    with opened(database, into, toc, roles, server_version) as pg_restore:
         yield _DirectoryLoading(DirectoryLoad(database, into, contents, source, journal, progress, workers), pg_restore)
 
 
@@ -63,14 +63,12 @@ def analyze(database: Database, dbname: str, workers: int) -> None:
     """Collect statistics, by several sessions, the largest table first: without them the first queries are planned
     blindly."""
     with database.connection.session(dbname) as session:
-        left = [str(row[0]) for row in session.execute(_ANALYZED)]
+        left = deque(str(row[0]) for row in session.execute(_ANALYZED))
 
     def work() -> None:
         with database.connection.session(dbname) as session, crew.stopped_by(lambda: session.cancel_safe(timeout=5)):
-            while left:
-                crew.check()
-                with contextlib.suppress(IndexError):
-                    session.execute(f"ANALYZE {left.pop()}".encode())
+            for name in crew.taken(left):
+                session.execute(f"ANALYZE {name}".encode())
 
     with Crew(workers, "analyze") as crew:
         for _ in range(min(workers, len(left))):

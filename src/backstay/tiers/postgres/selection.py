@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from backstay.core.errors import RestoreError
-from backstay.tiers.postgres.dumptext import qualified, unquote
+from backstay.tiers.postgres.dumptext import qualified, quote_always, unquote
 
 LEAVES = (b"DROP DATABASE ", b"CREATE DATABASE ", b"ALTER DATABASE ", b"DROP ROLE ", b"DROP TABLESPACE ")
 _ROLE_WORDS = re.compile(rb'\b(OWNER TO|TO|FROM|FOR ROLE|AUTHORIZATION) ("(?:[^"]|"")*"|[a-z_][a-z0-9_$]*)')
@@ -68,7 +68,7 @@ def map_roles(statement: bytes, roles: Mapping[str, str]) -> bytes:
 
     def mapped(match: re.Match[bytes]) -> bytes:
         name = unquote(match[2])
-        return match[0] if name not in roles else match[1] + b" " + _quoted(roles[name])
+        return match[0] if name not in roles else match[1] + b" " + quote_always(roles[name]).encode()
 
     if not roles or not statement.startswith(_WITH_ROLES):
         return statement
@@ -83,10 +83,6 @@ def outside(statement: bytes) -> RestoreError:
         hint="It was made with --create or by pg_dumpall, or it was tampered with. Nothing live was touched. "
         "Load it by hand where it can do no harm.",
     )
-
-
-def _quoted(name: str) -> bytes:
-    return b'"' + name.replace('"', '""').encode() + b'"'
 
 
 def _spaces(name: str) -> Iterator[int]:

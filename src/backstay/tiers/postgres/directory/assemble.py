@@ -11,6 +11,7 @@ from backstay.core.units import counted
 from backstay.tiers.postgres.database import Database
 from backstay.tiers.postgres.directory.segments import Table
 from backstay.tiers.postgres.directory.toc import Entry, Section, Toc
+from backstay.tiers.postgres.dumptext import quote_always
 from backstay.tiers.postgres.programs import find_pg_restore
 
 PG_CLASS = "1259"  # the oid of the catalog of tables (pg_class.h)
@@ -25,10 +26,10 @@ def exclusions(tables: Sequence[Table]) -> Iterator[str]:
     """
     by_schema: dict[str, list[str]] = {}
     for table in tables:
-        by_schema.setdefault(table.namespace, []).append(_quoted(table.relname))
+        by_schema.setdefault(table.namespace, []).append(quote_always(table.relname))
     for schema, names in by_schema.items():
         for start in range(0, len(names), NAMES_AT_ONCE):
-            yield f"--exclude-table-data={_quoted(schema)}.({'|'.join(names[start : start + NAMES_AT_ONCE])})"
+            yield f"--exclude-table-data={quote_always(schema)}.({'|'.join(names[start : start + NAMES_AT_ONCE])})"
 
 
 def assemble(toc: Toc, tables: Sequence[Table], blob_lists: Mapping[int, str], target: Target) -> Toc:
@@ -92,7 +93,3 @@ def _table_data(dump_id: int, table: Table, definition: Entry) -> Entry:
         dependencies=(str(definition.dump_id),),
         file=table.file,
     )
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

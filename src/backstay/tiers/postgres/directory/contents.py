@@ -9,7 +9,7 @@ from backstay.tiers.base import Source
 from backstay.tiers.postgres.directory import toc as archive
 from backstay.tiers.postgres.directory.pgrestore import OF_THE_SERVER
 from backstay.tiers.postgres.directory.toc import Entry, Section, Toc
-from backstay.tiers.postgres.dumptext import COPY
+from backstay.tiers.postgres.dumptext import COPY, quote_always
 from backstay.tiers.postgres.selection import Selection
 from backstay.tiers.postgres.timescale import EXTENSION
 
@@ -33,7 +33,7 @@ class TableRows:
     @property
     def sql(self) -> str:
         """The table's name as SQL, quoted."""
-        return f"{_quoted(self.entry.namespace or '')}.{_quoted(self.entry.tag or '')}"
+        return f"{quote_always(self.entry.namespace or '')}.{quote_always(self.entry.tag or '')}"
 
     @property
     def columns(self) -> str:
@@ -163,7 +163,3 @@ def _encoding(toc: Toc) -> str:
     """From the entry that sets it: ``SET client_encoding = 'UTF8';``."""
     said = next((entry.defn or "" for entry in toc.entries if entry.desc == "ENCODING"), "")
     return said.partition("'")[2].partition("'")[0] or "UTF8"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -130,12 +130,7 @@ class DirectoryDump:
         ):
             while not self._readable.wait(BEAT_SECONDS):
                 crew.check()
-            while todo:
-                try:
-                    segment = todo.popleft()
-                except IndexError:
-                    return
-                crew.check()
+            for segment in crew.taken(todo):
                 counter = _Counter(segment, self._meter, reader)
                 try:
                     artifact = self.sink.write(segment.file, counter)
@@ -147,12 +142,7 @@ class DirectoryDump:
 
     def _hash(self, crew: Crew, reader: CopyReader) -> None:
         """Read tables again, for a hash over their rows; where that is asked for."""
-        while self._to_hash:
-            try:
-                segment = self._to_hash.popleft()
-            except IndexError:
-                return
-            crew.check()
+        for segment in crew.taken(self._to_hash):
             try:
                 query = rowhash.query(segment.table.sql, segment.range)
                 found = reader.number(segment.table.sql, query, rowhash.SETTINGS)

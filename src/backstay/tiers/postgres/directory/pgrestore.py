@@ -12,7 +12,7 @@ from backstay.cluster.tempfolder import temp_folder
 from backstay.core.errors import RestoreError, ToolError
 from backstay.tiers.postgres.database import Database
 from backstay.tiers.postgres.directory.toc import Entry, Toc
-from backstay.tiers.postgres.load import SETTINGS
+from backstay.tiers.postgres.load import OPTIONS
 from backstay.tiers.postgres.programs import Program, find_pg_restore
 from backstay.tiers.postgres.selection import LEAVES, map_roles, outside
 
@@ -56,13 +56,12 @@ class PgRestore:
             f"--dbname={self.dbname}",
             f"--jobs={min(jobs, TOLERANT_JOBS) if self.tolerant else jobs}",
         ]
-        options = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
         with tempfile.NamedTemporaryFile("w", dir=self.folder, prefix="list-", suffix=".txt") as chosen:
             chosen.writelines(f"{entry.dump_id};\n" for entry in entries)
             chosen.flush()
             argv += [f"--use-list={chosen.name}", str(self.folder)]
             with (
-                self.database.connection.environment(self.dbname, PGOPTIONS=options) as (env, handles),
+                self.database.connection.environment(self.dbname, PGOPTIONS=OPTIONS) as (env, handles),
                 Process(argv, env=env, pass_fds=handles) as process,
                 stopped_by(process.stop),
             ):
@@ -79,8 +78,11 @@ class PgRestore:
 
 
 @contextmanager
-def opened(database: Database, dbname: str, toc: Toc, roles: Mapping[str, str]) -> Iterator[PgRestore]:
-    """pg_restore on ``toc`` with the roles in it renamed, in a folder that is gone at the end.
+def opened(
+    database: Database, dbname: str, toc: Toc, roles: Mapping[str, str], server_version: int
+) -> Iterator[PgRestore]:
+    """pg_restore on ``toc`` with the roles in it renamed, in a folder that is gone at the end. ``server_version`` is as
+    170011 for 17.11.
 
     Raises ``RestoreError`` for an archive that reaches beyond its database, ``ToolMissing``.
     """
@@ -88,8 +90,6 @@ def opened(database: Database, dbname: str, toc: Toc, roles: Mapping[str, str]) 
         statement = (entry.defn or "").encode("utf-8", "surrogateescape")
         if entry.desc not in OF_THE_SERVER and statement.startswith(LEAVES):
             raise outside(statement)
-    with database.connection.session(database.maintenance) as session:
-        server_version = session.info.server_version
     program = find_pg_restore(database.bin, toc.version[:2], server_version // 10000)
     tolerant = server_version < TRANSACTION_TIMEOUT <= program.version[0] * 10000
     with temp_folder("toc") as folder:
