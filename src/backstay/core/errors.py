@@ -11,6 +11,7 @@
     +-- ObjectiveBreached                             status --check (14)
     +-- ToolError                                     a program Backstay runs (missing, too old, failed)
     +-- SourceError, DumpIncomplete, UnknownArchive   the thing protected could not be read, or not wholly
+    +-- SnapshotDamaged                               an etcd snapshot is not its cluster's state (13)
     +-- RestoreError                                  a restore stopped; says what is live
     +-- DrillFailed                                   a drill could not be done
     +-- CatalogError, NoSuchBackup, FormatTooNew      what the store says of its backups
@@ -210,6 +211,13 @@ class UnknownArchive(DumpIncomplete):
     """An archive of pg_dump is of a version that this Backstay cannot take apart."""
 
     code = "postgres.unknown_archive"
+
+
+class SnapshotDamaged(BackstayError):
+    """A snapshot of etcd is cut, changed, or not the state of the cluster it came from."""
+
+    code = "etcd.snapshot_damaged"
+    exit_code = 13
 
 
 class RestoreError(BackstayError):
