@@ -5,7 +5,7 @@ from shlex import quote
 
 from backstay.core.model import Artifact, Backup
 
-TOOLS = {"gzip": "gunzip -c", "zstd": "zstd -dc", "age": "age -d -i key.txt"}
+TOOLS = {"gzip": "gunzip -c", "zstd": "zstd -dc", "zip": "funzip", "age": "age -d -i key.txt"}
 
 
 def by_hand(lines: Sequence[str], artifacts: Sequence[Artifact], url: str) -> tuple[str, ...]:

@@ -38,7 +38,10 @@ class TargetSettings:
 
     def key(self, stamp: str, suffix: str) -> str:
         """The key of an artifact before the encodings add to it."""
-        name = f"{self.base}-{stamp}{suffix}"
+        return self.beside(f"{self.base}-{stamp}{suffix}")
+
+    def beside(self, name: str) -> str:
+        """The key of a file of this name in the target's folder."""
         return f"{self.prefix}/{name}" if self.prefix else name
 
 

@@ -20,6 +20,7 @@ class StoreSink:
 
     def __init__(self, store: Store, settings: TargetSettings, intent: Intent, started_at: datetime) -> None:
         self._lock_until = started_at + settings.lock_for if settings.lock_for else None
+        self._started_at = started_at
         self._store = store
         self._settings = settings
         self._intent = intent
@@ -36,7 +37,8 @@ class StoreSink:
         key, encoding = self._place(file)
         self.reserve((file,))
         encoded = Encoded(chunks, encoding)
-        stored = self._store.put(key, encoded.source, create=True, lock_until=self._lock_until)
+        metadata = file.metadata
+        stored = self._store.put(key, encoded.source, create=True, lock_until=self._lock_until, metadata=metadata)
         artifact = encoded.artifact(file.role, key)
         if stored.size_bytes != artifact.size_bytes:
             raise Corrupt(
@@ -54,6 +56,9 @@ class StoreSink:
             recipients=wanted.recipients if file.encrypted else (),
         )
         compressed, encrypted = encoding.suffixes
+        if file.name:
+            name = file.name.replace("{unix}", str(int(self._started_at.timestamp())))
+            return self._settings.beside(name) + compressed + encrypted, replace(encoding, entry=name)
         return self._settings.key(self._intent.stamp, file.suffix) + compressed + file.part + encrypted, encoding
 
 

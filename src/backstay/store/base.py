@@ -13,13 +13,14 @@
 One suite checks this for every backend: tests/store/test_contract.py, and ``backstay store check`` for the user's own.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from backstay.core.errors import UsageError
+from backstay.core.model import EMPTY
 
 MAX_KEY_BYTES = 1024  # S3's own limit
 
@@ -59,12 +60,14 @@ class Store(Protocol):
         create: bool = False,
         match: str | None = None,
         lock_until: datetime | None = None,
+        metadata: Mapping[str, str] = EMPTY,
     ) -> ObjectInfo:
         """Store ``chunks`` under ``key``, atomically.
 
         ``create`` refuses a key that exists; ``match`` refuses one whose etag is another (or that is gone). Both
-        raise ``AlreadyExists``. An iterator can be sent once; a list, tuple or other re-iterable may be replayed by
-        a retry.
+        raise ``AlreadyExists``. ``metadata`` is for other programs (S3 keeps it beside the object, as
+        x-amz-meta-NAME); a store that has no place for it drops it. An iterator can be sent once; a list, tuple or
+        other re-iterable may be replayed by a retry.
         """
 
     def get(self, key: str, *, start: int = 0, length: int | None = None) -> AbstractContextManager[Iterator[bytes]]:

@@ -11,13 +11,14 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
 from backstay.core.errors import AlreadyExists, BackstayError, Corrupt, Denied, NotFound, StoreError
+from backstay.core.model import EMPTY
 from backstay.store.base import Caps, ObjectInfo, check_key
 from backstay.store.directory_files import (
     NEW_FILE,
@@ -73,6 +74,7 @@ class DirectoryStore:
         create: bool = False,
         match: str | None = None,
         lock_until: datetime | None = None,
+        metadata: Mapping[str, str] = EMPTY,  # noqa: ARG002 - no place for it
     ) -> ObjectInfo:
         """As ``Store.put``. A full disk is a plain ``StoreError``: waiting would free nothing."""
         check_put(self.caps, key, create=create, match=match, lock_until=lock_until)

@@ -2,12 +2,13 @@
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from backstay.core.errors import AlreadyExists, Locked, NotFound
+from backstay.core.model import EMPTY
 from backstay.store.base import Caps, ObjectInfo, check_key
 from backstay.store.keys import check_put
 
@@ -47,6 +48,7 @@ class MemoryStore:
         create: bool = False,
         match: str | None = None,
         lock_until: datetime | None = None,
+        metadata: Mapping[str, str] = EMPTY,  # noqa: ARG002 - no place for it
     ) -> ObjectInfo:
         """As ``Store.put``."""
         check_put(self.caps, key, create=create, match=match, lock_until=lock_until)

@@ -16,10 +16,12 @@ from typing import Any
 
 from backstay.core.errors import Corrupt, UsageError
 from backstay.core.model import Artifact
+from backstay.store import zipstream
 from backstay.store.agefile import decrypt, encrypt
 
 CHUNK_BYTES = 1 << 20
-SUFFIXES = {"gzip": ".gz", "zstd": ".zst", "age": ".age"}
+SUFFIXES = {"gzip": ".gz", "zstd": ".zst", "zip": ".zip", "age": ".age"}
+RAW_WBITS = -15  # no header and no trailer around it
 GZIP_WBITS = 31  # zlib's way to say: a gzip header and trailer around the deflate stream (zlib manual, inflateInit2)
 
 
@@ -46,11 +48,13 @@ class Tally:
 
 @dataclass(frozen=True)
 class Encoding:
-    """How artifacts are stored: ``compression`` is gzip, zstd or none; ``recipients`` are age or ssh public keys."""
+    """How artifacts are stored: ``compression`` is gzip, zstd, zip or none; ``recipients`` are age or ssh public keys;
+    ``entry`` names the file inside a zip archive."""
 
     compression: str = "gzip"
     level: int = 1
     recipients: tuple[str, ...] = ()
+    entry: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -85,7 +89,9 @@ class Encoded:
     def __iter__(self) -> Iterator[bytes]:
         self._plain, self._stored = Tally(), Tally()
         stream = self._plain.through(self._chunks)
-        if self._encoding.compression != "none":
+        if self._encoding.compression == "zip":
+            stream = zipstream.write(stream, self._encoding.entry, _raw_deflate(self._encoding.level))
+        elif self._encoding.compression != "none":
             stream = compress(stream, self._encoding.compression, self._encoding.level)
         if self._encoding.recipients:
             stream = encrypt(stream, self._encoding.recipients)
@@ -152,6 +158,9 @@ def compress(chunks: Iterable[bytes], kind: str, level: int) -> Iterator[bytes]:
 
 def decompress(chunks: Iterable[bytes], kind: str, key: str) -> Iterator[bytes]:
     """Decompress all gzip members or zstd frames, at most ``CHUNK_BYTES`` at a time. Raises ``Corrupt``."""
+    if kind == "zip":
+        yield from _unzip(chunks, key)
+        return
     make = _decompressor(kind)
     errors: tuple[type[Exception], ...] = (zlib.error, EOFError, *_codec_errors(kind))
     machine, fresh = make(), True
@@ -179,6 +188,21 @@ def decompress(chunks: Iterable[bytes], kind: str, key: str) -> Iterator[bytes]:
         )
 
 
+def _unzip(chunks: Iterable[bytes], key: str) -> Iterator[bytes]:
+    errors: tuple[type[Exception], ...] = (zlib.error, *_codec_errors("zip"))
+    try:
+        yield from zipstream.read(chunks, key, lambda: _deflate().decompressobj(wbits=RAW_WBITS), CHUNK_BYTES)
+    except errors as error:
+        raise Corrupt(
+            f"{key} is not a whole zip archive: {error}",
+            hint="The object was damaged or is of another kind. Nothing of it is used. Try an older backup.",
+        ) from error
+
+
+def _raw_deflate(level: int) -> Any:
+    return _deflate().compressobj(level=level, wbits=RAW_WBITS)
+
+
 def _rest(machine: Any) -> bytes:
     """What of its input the machine has not taken: the tail after max_length, or what follows a member's end."""
     if machine.eof:
@@ -200,7 +224,7 @@ def _compressor(kind: str, level: int) -> Any:
         return _deflate().compressobj(level=level, wbits=GZIP_WBITS)
     if kind == "zstd":
         return _zstd().ZstdCompressor(level=level)
-    raise UsageError(f"unknown compression {kind!r}", hint="Use gzip, zstd or none.")
+    raise UsageError(f"unknown compression {kind!r}", hint="Use gzip, zstd, zip or none.")
 
 
 def _decompressor(kind: str) -> Callable[[], Any]:

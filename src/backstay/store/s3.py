@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
 
 from backstay.core.errors import AlreadyExists, ConfigError, Corrupt, NotFound, StoreError
+from backstay.core.model import EMPTY
 from backstay.store.base import Caps, ObjectInfo, check_key
 from backstay.store.keys import check_put
 from backstay.store.s3_answers import expected_bytes, object_info, server_time
@@ -78,6 +79,7 @@ class S3Store:
         create: bool = False,
         match: str | None = None,
         lock_until: datetime | None = None,
+        metadata: Mapping[str, str] = EMPTY,
     ) -> ObjectInfo:
         """As ``Store.put``. ``modified_at`` is the server's clock at its answer."""
         check_put(self.caps, key, create=create, match=match, lock_until=lock_until)
@@ -94,7 +96,7 @@ class S3Store:
             lambda verb: self._talk(verb, key),
             self._where(key),
             mark=self._mark(),
-            attributes=lambda size: self._attributes(size, lock_until),
+            attributes=lambda size: self._attributes(size, lock_until, metadata),
             condition=condition,
             check=check,
             budget=self._budget,
@@ -167,7 +169,9 @@ class S3Store:
     def _where(self, key: str) -> dict[str, Any]:
         return {"Bucket": self.options.bucket, "Key": self.options.root + key}
 
-    def _attributes(self, size_bytes: int, lock_until: datetime | None) -> dict[str, Any]:
+    def _attributes(
+        self, size_bytes: int, lock_until: datetime | None, metadata: Mapping[str, str] = EMPTY
+    ) -> dict[str, Any]:
         """How a new object is to be kept."""
         options = self.options
         large = size_bytes >= STORAGE_CLASS_FROM_BYTES
@@ -178,6 +182,7 @@ class S3Store:
             "Tagging": urlencode(options.tags) or None,
             "ObjectLockMode": options.lock_mode if lock_until else None,
             "ObjectLockRetainUntilDate": lock_until,
+            "Metadata": dict(metadata) or None,
         }
         return {name: value for name, value in wanted.items() if value is not None}
 

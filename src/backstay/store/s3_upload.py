@@ -136,7 +136,8 @@ class Upload:
         return answer
 
     def _begin(self, first: bytearray) -> dict[str, Any]:
-        return {**self._attributes(len(first)), "Metadata": {MARK: self._mark}}
+        attributes = self._attributes(len(first))
+        return {**attributes, "Metadata": {**attributes.get("Metadata", {}), MARK: self._mark}}
 
     def _submit(self, number: int, part: bytearray) -> None:
         """Hand a part to a thread, once there is room for it."""

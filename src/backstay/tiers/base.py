@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from backstay.core.model import (
+    EMPTY,
     Artifact,
     Backup,
     Finding,
@@ -23,13 +24,19 @@ from backstay.core.model import (
 class File:
     """One artifact to be written. ``role`` names it in the manifest (``dump``); ``suffix`` is the end of its file name
     before compression and encryption add theirs (``.sql``), ``part`` comes between the two (``.part00001``), so that
-    parts join to a compressed file."""
+    parts join to a compressed file.
+
+    ``name`` is for artifacts that other programs know by a name of their own: it takes the place of all that, and
+    ``{unix}`` in it that of the second the run began. ``metadata`` is for those programs too (``Store.put``).
+    """
 
     role: str
-    suffix: str
+    suffix: str = ""
     part: str = ""
     compressed: bool = True
     encrypted: bool = True  # where the configuration has recipients; False only for what holds no data
+    name: str = ""
+    metadata: Mapping[str, str] = EMPTY
 
 
 class Sink(Protocol):

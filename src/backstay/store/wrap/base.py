@@ -1,10 +1,11 @@
 """What every wrapper is: a store that asks another, and changes only what it is named for."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
+from backstay.core.model import EMPTY
 from backstay.store.base import Caps, ObjectInfo, Store
 
 
@@ -27,9 +28,10 @@ class Wrapper:
         create: bool = False,
         match: str | None = None,
         lock_until: datetime | None = None,
+        metadata: Mapping[str, str] = EMPTY,
     ) -> ObjectInfo:
         """As ``Store.put``."""
-        return self.inner.put(key, chunks, create=create, match=match, lock_until=lock_until)
+        return self.inner.put(key, chunks, create=create, match=match, lock_until=lock_until, metadata=metadata)
 
     def get(self, key: str, *, start: int = 0, length: int | None = None) -> AbstractContextManager[Iterator[bytes]]:
         """As ``Store.get``."""

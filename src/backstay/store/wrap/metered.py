@@ -1,11 +1,12 @@
 """Counts what is asked of a store, for the cost report and for tests of how many requests a command makes."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from backstay.core.model import EMPTY
 from backstay.store.base import ObjectInfo, Store
 from backstay.store.wrap.base import Wrapper, watched
 
@@ -49,11 +50,12 @@ class Metered(Wrapper):
         create: bool = False,
         match: str | None = None,
         lock_until: datetime | None = None,
+        metadata: Mapping[str, str] = EMPTY,
     ) -> ObjectInfo:
         """As ``Store.put``; counts the bytes as they are taken."""
         self._count(puts=1)
         counted = watched(chunks, lambda chunk: self._count(written_bytes=len(chunk)))
-        return self.inner.put(key, counted, create=create, match=match, lock_until=lock_until)
+        return self.inner.put(key, counted, create=create, match=match, lock_until=lock_until, metadata=metadata)
 
     @contextmanager
     def get(self, key: str, *, start: int = 0, length: int | None = None) -> Iterator[Iterator[bytes]]:

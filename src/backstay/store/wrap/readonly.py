@@ -1,10 +1,11 @@
 """A store that nothing can be written to: for verifying, restoring from a bare machine, and the web."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import NoReturn
 
 from backstay.core.errors import Denied
+from backstay.core.model import EMPTY
 from backstay.store.base import ObjectInfo
 from backstay.store.wrap.base import Wrapper
 
@@ -20,6 +21,7 @@ class ReadOnly(Wrapper):
         create: bool = False,  # noqa: ARG002
         match: str | None = None,  # noqa: ARG002
         lock_until: datetime | None = None,  # noqa: ARG002
+        metadata: Mapping[str, str] = EMPTY,  # noqa: ARG002
     ) -> ObjectInfo:
         """Refuse; no chunk is taken."""
         self._refuse(f"write {key}")

@@ -7,7 +7,7 @@ And Jitter", AWS Architecture Blog, 2015.
 import hashlib
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +15,7 @@ from threading import Event
 from typing import TypeVar
 
 from backstay.core.errors import AlreadyExists, NotFound, StoreError
+from backstay.core.model import EMPTY
 from backstay.store.base import ObjectInfo, Store
 from backstay.store.wrap.base import Wrapper, watched
 
@@ -127,6 +128,7 @@ class Retrying(Wrapper):
         create: bool = False,
         match: str | None = None,
         lock_until: datetime | None = None,
+        metadata: Mapping[str, str] = EMPTY,
     ) -> ObjectInfo:
         """As ``Store.put``. Chunks that can be taken once are not sent again after the first was taken.
 
@@ -138,7 +140,7 @@ class Retrying(Wrapper):
         tries = Tries(self._backoff)
         while True:
             try:
-                return self.inner.put(key, source, create=create, match=match, lock_until=lock_until)
+                return self.inner.put(key, source, create=create, match=match, lock_until=lock_until, metadata=metadata)
             except AlreadyExists:
                 if tries.failed == 0 or once or not self._holds(key, chunks):
                     raise

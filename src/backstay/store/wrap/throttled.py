@@ -2,10 +2,11 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 
+from backstay.core.model import EMPTY
 from backstay.store.base import ObjectInfo, Store
 from backstay.store.wrap.base import Wrapper, watched
 
@@ -58,10 +59,11 @@ class Throttled(Wrapper):
         create: bool = False,
         match: str | None = None,
         lock_until: datetime | None = None,
+        metadata: Mapping[str, str] = EMPTY,
     ) -> ObjectInfo:
         """As ``Store.put``."""
         paced = watched(chunks, lambda chunk: self._up.take(len(chunk)))
-        return self.inner.put(key, paced, create=create, match=match, lock_until=lock_until)
+        return self.inner.put(key, paced, create=create, match=match, lock_until=lock_until, metadata=metadata)
 
     @contextmanager
     def get(self, key: str, *, start: int = 0, length: int | None = None) -> Iterator[Iterator[bytes]]:
