@@ -17,7 +17,7 @@ from backstay import __version__
 from backstay.catalog.cache import ManifestCache
 from backstay.catalog.catalog import Catalog
 from backstay.catalog.catalogs import Catalogs
-from backstay.catalog.foreign import Naming
+from backstay.catalog.foreign import Names, Naming, SnapshotNaming
 from backstay.catalog.lease import Holder
 from backstay.cluster.apps import AppsByHand
 from backstay.config.load import Loaded
@@ -28,6 +28,7 @@ from backstay.jobs.context import Context, TargetSettings
 from backstay.store.base import Store
 from backstay.store.deferred import Deferred
 from backstay.store.pipeline import Encoding
+from backstay.tiers.base import Tier
 from backstay.tiers.postgres.connection import Connection
 from backstay.tiers.postgres.database import Check, Database
 from backstay.tiers.postgres.tier import PostgresTier
@@ -35,8 +36,10 @@ from backstay.tiers.postgres.tier import PostgresTier
 if TYPE_CHECKING:
     from backstay.config.models.root import Config
     from backstay.config.models.stores import Store as StoreConfig
-    from backstay.config.resolved import ResolvedDatabase
+    from backstay.config.resolved import ResolvedDatabase, ResolvedEtcd
     from backstay.store.s3 import S3Options
+    from backstay.tiers.etcd.controlplane import ControlPlane
+    from backstay.tiers.etcd.tier import EtcdTier
 
 ACCESS_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 OPTIONAL_KEYS = ("AWS_SESSION_TOKEN", "AWS_ENDPOINTS")
@@ -61,6 +64,19 @@ class App:
     context: Context
     stores: Mapping[str, Store]
     state_folder: Path
+    etcd: "EtcdTier | None" = None
+
+    @property
+    def etcd_tier(self) -> "EtcdTier":
+        """The tier of the control plane. Raises ``UsageError`` when the configuration has none."""
+        if self.etcd is None:
+            raise UsageError("the configuration has no section etcd", hint="Add one: `backstay init` shows its keys.")
+        return self.etcd
+
+    @property
+    def control_plane(self) -> "ControlPlane":
+        """The control plane of the configuration. Raises ``UsageError`` when it has none."""
+        return self.etcd_tier.plane
 
     def targets(self, names: Sequence[str] = ()) -> list[Target]:
         """The targets that ``names`` stand for (``postgres/cardboard``, ``cardboard``, ``postgres``), or all.
@@ -81,6 +97,7 @@ def open_app(
     destination: Destination | None = None,
     apps_stopped: bool = False,
     identity: SecretRef | None = None,
+    server_token: SecretRef | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     warn: Callable[[str], None] = lambda _: None,
 ) -> Iterator[App]:
@@ -92,6 +109,11 @@ def open_app(
         _target(name): _settings(database, config.encryption.recipients, locks[database.store])
         for name, database in databases.items()
     }
+    etcd = config.resolved_etcd()
+    if etcd is not None:
+        etcd = replace(etcd, token=server_token or etcd.token)
+        found = _etcd_settings(etcd, config.encryption.recipients, locks[etcd.store])
+        settings[found.target] = found
     stores = {name: _deferred(store, env, warn) for name, store in config.stores.items()}
     caches = {name: ManifestCache(_cache_folder(env), store.describe()) for name, store in stores.items()}
     secret = partial(_secret, env=env, warn=warn)
@@ -100,11 +122,17 @@ def open_app(
         AppsByHand(stopped=apps_stopped),
         _state_folder(env) / "scratch",
     )
+    tiers: dict[TierKind, Tier] = {TierKind.POSTGRES: tier}
+    etcd_tier = None
+    if etcd is not None:
+        etcd_tier = tiers[TierKind.ETCD] = _etcd_tier(
+            etcd, secret, _state_folder(env), bool(config.encryption.recipients)
+        )
     context = Context(
         cluster=config.cluster,
         version=__version__,
         catalogs=_catalogs(config, stores, caches, settings, now),
-        tiers={TierKind.POSTGRES: tier},
+        tiers=tiers,
         settings=settings,
         identities=lambda: _identities(identity or config.encryption.identity, secret),
         holder=lambda purpose: Holder(secrets.token_hex(8), socket.gethostname(), os.getpid(), purpose),
@@ -113,7 +141,7 @@ def open_app(
         clock=time.monotonic,
     )
     try:
-        yield App(loaded, context, stores, _state_folder(env))
+        yield App(loaded, context, stores, _state_folder(env), etcd_tier)
     finally:
         for store in stores.values():
             store.close()
@@ -136,7 +164,7 @@ def _catalogs(
             now=now,
             new_id=lambda: secrets.token_hex(8),
             cache=caches[name],
-            foreign={t: Naming(s.prefix, s.base) for t, s in settings.items() if s.store == name},
+            foreign={target: _names(one) for target, one in settings.items() if one.store == name},
         )
         for name, store in stores.items()
     }
@@ -244,6 +272,41 @@ def _settings(database: "ResolvedDatabase", recipients: Sequence[str], lock_days
         rto=database.rto,
         lock_for=timedelta(days=lock_days) if lock_days else None,
     )
+
+
+def _etcd_settings(etcd: "ResolvedEtcd", recipients: Sequence[str], lock_days: int | None) -> TargetSettings:
+    return TargetSettings(
+        target=Target(TierKind.ETCD, etcd.name),
+        store=etcd.store,
+        prefix=etcd.prefix,
+        base=etcd.snapshot_name,
+        schedule=etcd.schedule,
+        timezone=etcd.timezone,
+        keep=etcd.keep,
+        encoding=Encoding(etcd.compression, recipients=tuple(recipients)),
+        rpo=etcd.rpo,
+        rto=etcd.rto,
+        lock_for=timedelta(days=lock_days) if lock_days else None,
+    )
+
+
+def _names(settings: TargetSettings) -> Names:
+    """How artifacts of a target are named, also those that others left there."""
+    of_tier = SnapshotNaming if settings.target.tier is TierKind.ETCD else Naming
+    return of_tier(settings.prefix, settings.base)
+
+
+def _etcd_tier(
+    etcd: "ResolvedEtcd", secret: Callable[[SecretRef | None, str], str | None], folder: Path, encrypted: bool
+) -> "EtcdTier":
+    from backstay.tiers.etcd.configured import control_plane
+    from backstay.tiers.etcd.restore.services import System
+    from backstay.tiers.etcd.tier import EtcdTier
+
+    plane = control_plane(
+        etcd, secret_token=lambda: secret(etcd.token, "token"), encrypted=encrypted, spool=folder / "spool"
+    )
+    return EtcdTier(plane, System(), folder / "scratch")
 
 
 def _database(

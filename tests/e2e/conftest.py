@@ -18,15 +18,20 @@ LACKING = 3  # rootfs.sh's exit status where the machine has not got what it nee
 
 
 @pytest.fixture(scope="session")
-def timescale() -> Iterator[TimescaleServer]:
+def debian_rootfs() -> Path:
+    """The folder that ``rootfs.sh`` makes."""
+    return _rootfs()
+
+
+@pytest.fixture(scope="session")
+def timescale(debian_rootfs: Path) -> Iterator[TimescaleServer]:
     """PostgreSQL 17 with TimescaleDB, from Debian."""
     bin_dir = find_bin(17)
     if bin_dir is None:
         _needs("needs PostgreSQL 17 (install with: pip install 'backstay[dev]')")
-    rootfs = _rootfs()
-    folder = Path(tempfile.mkdtemp(prefix="backstay-timescale-", dir=rootfs / "var/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="backstay-timescale-", dir=debian_rootfs / "var/tmp"))
     try:
-        with TimescaleServer(rootfs, bin_dir, folder, options={**THROWAWAY, "shared_buffers": "64MB"}) as server:
+        with TimescaleServer(debian_rootfs, bin_dir, folder, options={**THROWAWAY, "shared_buffers": "64MB"}) as server:
             yield server
     finally:
         shutil.rmtree(folder)

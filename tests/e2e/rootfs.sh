@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Makes, once, a Debian folder with PostgreSQL 17 and TimescaleDB, and prints where it is. Needs root, Linux and apt.
-# It lies in $BACKSTAY_TESTBED, else in the user's cache (820 MB); to have it made again, remove it.
+# Makes, once, a Debian folder with PostgreSQL 17, TimescaleDB and etcd, and prints where it is. Needs root, Linux, apt.
+# It lies in $BACKSTAY_TESTBED, else in the user's cache (900 MB); to have it made again, remove it.
 # Packages come from the machine's own Debian mirror, or from the one that $BACKSTAY_TESTBED_MIRROR names.
 # Exit status 3: this machine lacks what it needs.
 set -euo pipefail
 
 SUITE=trixie
-PACKAGES=(postgresql-17 postgresql-17-timescaledb)
-REVISION=1 # raise it when what the folder holds changes: an older one is then made again
+PACKAGES=(postgresql-17 postgresql-17-timescaledb etcd-server etcd-client)
+REVISION=2 # raise it when what the folder holds changes: an older one is then made again
 
 cache=${BACKSTAY_TESTBED:-${XDG_CACHE_HOME:-$HOME/.cache}/backstay-testbed}
 whole=$cache/timescaledb-$SUITE-$REVISION
@@ -69,7 +69,7 @@ if [ "${1:-}" = build ]; then
   exit
 fi
 
-[ "$(uname -s)" = Linux ] || needs "Linux (PostgreSQL with TimescaleDB comes from Debian)"
+[ "$(uname -s)" = Linux ] || needs "Linux (PostgreSQL with TimescaleDB and etcd come from Debian)"
 [ "$(id -u)" = 0 ] || needs "root (to make and enter a Debian folder)"
 command -v apt-get >/dev/null || needs "apt-get (to make a Debian folder)"
 

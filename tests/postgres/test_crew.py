@@ -184,6 +184,32 @@ class TestBoard:
             workers.wait()
         assert not together.broken
 
+    def test_idle_is_who_has_nothing_to_do(self):
+        work, seen = Board(), []
+
+        def look(expected):
+            until = time.monotonic() + SECONDS
+            while work.idle() != expected and time.monotonic() < until:
+                time.sleep(0.001)
+            seen.append(work.idle())
+
+        def first():
+            look(2)
+            together = threading.Barrier(2)
+            work.add(1, lambda: (together.wait(SECONDS), together.wait(SECONDS)))
+            together.wait(SECONDS)
+            look(1)
+            together.wait(SECONDS)
+
+        assert work.idle() == 0
+        work.add(1, first)
+        with Crew(3, "idle") as workers:
+            for _ in range(3):
+                workers.start(lambda: work.work(workers.check))
+            workers.wait()
+        assert seen == [2, 1]
+        assert work.idle() == 0
+
     def test_many_workers_do_every_task_once(self):
         work, done, lock = Board(), [], threading.Lock()
 

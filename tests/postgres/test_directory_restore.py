@@ -11,6 +11,7 @@ from backstay.core.errors import BackstayError, RestoreError, Unavailable
 from backstay.core.model import NoProgress
 from backstay.demo.compare import differences
 from backstay.jobs import restore
+from backstay.tiers.postgres.board import Board
 from backstay.tiers.postgres.directory import load
 from backstay.tiers.postgres.dumptext import qualified
 from tests.fixtures.faults import FaultyStore
@@ -334,3 +335,42 @@ def test_roles_are_mapped_everywhere(postgres18, fresh_database, small_parts, tm
         assert session.execute("SELECT s.f()").fetchone() == (f"GRANT x TO {fresh.owner}",)
         comment = session.execute("SELECT obj_description('s.t'::regclass)").fetchone()
         assert comment == (f"OWNER TO {fresh.owner}",)
+
+
+@pytest.mark.parametrize(("idle", "least", "most"), [(0, 0.75, 1.0), (1, 0.05, 0.5)], ids=["nobody", "somebody"])
+def test_a_table_is_frozen_until_others_are_idle(
+    idle, least, most, postgres18, fresh_database, small_parts, tmp_path, monkeypatch
+):
+    """Pages that were loaded frozen are known to be visible to all, but for the last of each part."""
+    monkeypatch.setattr(load, "LARGE_BYTES", 1)
+    monkeypatch.setattr(Board, "idle", lambda _board: idle)
+    fresh = fresh_database(postgres18)
+    with postgres18.connect(fresh.name) as session:
+        fill(session, "public.cut")
+        session.execute("CREATE TABLE public.whole AS SELECT 1 AS n")
+    before = print_of(postgres18, fresh.name)
+    world = directory_world(tmp_path, database_on(postgres18, fresh.name, workers=2))
+    made = world.backup(fresh.name)
+    assert len(parts_of(made, "public.cut")) > 6
+    world.restore(made)
+    assert differences(before, print_of(postgres18, fresh.name)) == []
+    with postgres18.connect(fresh.name) as session:
+        query = "SELECT relallvisible::float / relpages FROM pg_class WHERE oid = 'public.cut'::regclass"
+        (known,) = session.execute(query).fetchone()
+    assert least <= known <= most
+
+
+@pytest.mark.parametrize(
+    ("left", "parts", "idle", "shared"),
+    [
+        (8, 12, 0, False),  # nobody would take them
+        (8, 12, 1, True),
+        (9, 12, 1, False),  # five rounds either way: one more is loaded frozen first
+        (4, 12, 1, False),  # two parts' time would be won, and as much be lost
+        (4, 12, 3, True),
+        (1, 2, 7, False),
+        (0, 1, 7, False),
+    ],
+)
+def test_when_idle_workers_are_given_some(left, parts, idle, shared):
+    assert load.is_to_share(left, parts, idle) is shared

@@ -16,11 +16,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from backstay.cluster import guard
 from backstay.cluster.processes import command_line
+from backstay.cluster.scratch import MARK, sweep
 from backstay.core.errors import ToolError, ToolMissing
-from backstay.tiers.postgres.localserver import guard, programs
+from backstay.tiers.postgres.localserver import programs
 from backstay.tiers.postgres.localserver.programs import find_bin, need_bin, server_bin
-from backstay.tiers.postgres.localserver.scratch import MARK, scratch_server, sweep
+from backstay.tiers.postgres.localserver.scratch import scratch_server
 
 CHILD = """
 import sys, time

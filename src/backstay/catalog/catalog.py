@@ -10,7 +10,7 @@ from backstay.catalog import keys, manifest, records, sweep
 from backstay.catalog.cache import Cache
 from backstay.catalog.fetch import Problem, fetch
 from backstay.catalog.find import find
-from backstay.catalog.foreign import Naming
+from backstay.catalog.foreign import Names
 from backstay.catalog.intent import Intent, IntentRecord, IntentState, same_second
 from backstay.catalog.proofs import Proofs
 from backstay.catalog.sweep import Sweep
@@ -19,7 +19,7 @@ from backstay.core.model import Backup, Target, TierKind
 from backstay.core.units import exact_time, format_stamp
 from backstay.store.base import ObjectInfo, Store
 
-NO_FOREIGN: Mapping[Target, Naming] = MappingProxyType({})
+NO_FOREIGN: Mapping[Target, Names] = MappingProxyType({})
 
 
 class Catalog:
@@ -38,7 +38,7 @@ class Catalog:
         now: Callable[[], datetime],
         new_id: Callable[[], str],
         cache: Cache | None = None,
-        foreign: Mapping[Target, Naming] = NO_FOREIGN,
+        foreign: Mapping[Target, Names] = NO_FOREIGN,
     ) -> None:
         self.store = store
         self.name = name

@@ -58,6 +58,7 @@ def backup_fields(backup: Backup, proof: Proof | None) -> dict[str, Any]:
         "size_bytes": backup.size_bytes,
         "rows": rows,
         "tables": tables,
+        "keys": keys_of(backup.contents),
         "level": level_of(proof).word,
         "proven_at": exact_time(proof.at) if proof else None,
     }
@@ -95,6 +96,12 @@ def rows_and_tables(contents: Mapping[str, Any]) -> tuple[int | None, int | None
     rows, tables = contents.get("rows"), contents.get("tables")
     counted = [entry for entry in tables.values() if _has_rows(entry)] if isinstance(tables, dict) else None
     return (rows if isinstance(rows, int) else None), (len(counted) if counted is not None else None)
+
+
+def keys_of(contents: Mapping[str, Any]) -> int | None:
+    """The keys that a manifest of etcd counts; ``None`` for another one."""
+    keys = contents.get("keys")
+    return keys if isinstance(keys, int) else None
 
 
 def seconds(value: float) -> float:

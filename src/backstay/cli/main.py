@@ -42,6 +42,7 @@ COMMANDS: dict[Group | None, dict[str, str]] = {
         "restore": "Restore a backup beside the live data, compare, and swap.",
         "prune": "Remove the backups that no rule keeps.",
         "status": "Say how every target stands.",
+        "etcd": "Look into snapshots of etcd, and let servers join again after a restore.",
     },
     SET_UP: {
         "init": "Write a commented backstay.yaml to start from.",

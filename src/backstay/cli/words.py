@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from backstay.cli.jsonview import rows_and_tables
+from backstay.cli.jsonview import keys_of, rows_and_tables
 from backstay.cli.output import Output, Style
 from backstay.core.model import Backup, Finding, Outcome, Plan, Severity, State
-from backstay.core.units import counted, format_duration, format_size
+from backstay.core.units import counted, format_count, format_duration, format_size
 
 GOING_ON = "Nothing has been changed. Run without --dry-run to do exactly this."
 STATES = {State.COMPLETE: Style.GOOD, State.PARTIAL: Style.WARN, State.FOREIGN: Style.FAINT, State.FAILED: Style.BAD}
@@ -47,7 +47,10 @@ def phases_text(outcome: Outcome) -> str:
 
 
 def contents_words(backup: Backup) -> str:
-    """``412,093 rows in 23 tables``; empty where nobody counted."""
+    """``412,093 rows in 23 tables`` or ``8,678 keys at revision 38,045``; empty where nobody counted."""
+    keys, revision = keys_of(backup.contents), backup.contents.get("revision")
+    if keys is not None and isinstance(revision, int):
+        return f"{counted(keys, 'key')} at revision {format_count(revision)}"
     rows, tables = rows_and_tables(backup.contents)
     if rows is None or tables is None:
         return ""
@@ -69,7 +72,7 @@ def done_line(backup: Backup, source_bytes: object, seconds: float) -> str:
     or ``17 files``."""
     plain = sum(artifact.plain_size_bytes for artifact in backup.artifacts)
     before = source_bytes if isinstance(source_bytes, int) else plain
-    dump = backup.artifact("dump")
+    dump = backup.artifact("dump") or backup.artifact("snapshot")
     parts = [
         f"done in {format_duration(seconds)}: {backup.id}",
         f"{format_size(before)} -> {format_size(backup.size_bytes)}",

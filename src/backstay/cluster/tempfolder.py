@@ -11,9 +11,9 @@ from backstay.cluster.processes import alive
 
 
 @contextmanager
-def temp_folder(word: str) -> Iterator[Path]:
-    """A new folder that only this account may enter, below the system's folder for such; gone at the end."""
-    root = Path(tempfile.gettempdir())
+def temp_folder(word: str, root: Path | None = None) -> Iterator[Path]:
+    """A new folder that only this account may enter, gone at the end; below ``root``, or where the system has them."""
+    root = root or Path(tempfile.gettempdir())
     start = f"backstay-{word}-"
     _sweep(root, start)
     with tempfile.TemporaryDirectory(prefix=f"{start}{os.getpid()}-", dir=root) as folder:

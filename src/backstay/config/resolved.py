@@ -1,4 +1,4 @@
-"""What the rest of the program sees of a database: every default filled in, plain data, no pydantic."""
+"""What the rest of the program sees of a target: every default filled in, plain data, no pydantic."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -52,3 +52,31 @@ class ResolvedDatabase:
     rpo: timedelta | None
     rto: timedelta | None
     checks: tuple[ResolvedCheck, ...]
+
+
+@dataclass(frozen=True)
+class ResolvedEtcd:
+    """The control plane with the defaults that need no look at the machine; ``None`` is left to the distribution."""
+
+    flavor: str  # auto, k3s, rke2, kubeadm or etcd
+    name: str
+    schedule: str | None
+    timezone: str
+    keep: KeepPolicy
+    store: str
+    prefix: str
+    snapshot_name: str
+    compression: str  # zip or none
+    endpoints: tuple[str, ...]
+    ca_file: str | None
+    cert_file: str | None
+    key_file: str | None
+    data_dir: str | None
+    node: str | None
+    service: str | None
+    token: SecretRef | None
+    server_files: bool
+    spool: str | None
+    bin: str | None
+    rpo: timedelta | None
+    rto: timedelta | None

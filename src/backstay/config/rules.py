@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from backstay.config.models.root import Config
 from backstay.config.problems import Fault, Path, did_you_mean
-from backstay.config.resolved import ResolvedDatabase
+from backstay.config.resolved import ResolvedDatabase, ResolvedEtcd
 from backstay.core.retention import KeepPolicy
 from backstay.core.units import listed
 
@@ -23,13 +23,24 @@ def faults(config: Config) -> list[Fault]:
 def warnings(config: Config) -> list[str]:
     """What ``backstay check`` should point out: valid, but perhaps not meant."""
     databases = config.postgres_databases()
+    targets: dict[str, ResolvedDatabase | ResolvedEtcd] = {
+        f"postgres/{name}": database for name, database in databases.items()
+    }
+    etcd = config.resolved_etcd()
+    if etcd is not None:
+        targets[f"etcd/{etcd.name}"] = etcd
     found = []
-    kept = [f"postgres/{name}" for name, database in databases.items() if database.keep == KeepPolicy()]
+    kept = [name for name, target in targets.items() if target.keep == KeepPolicy()]
     if kept:
         found.append(f"{listed(kept)}: without a `keep` rule every backup is kept for good")
-    unscheduled = [f"postgres/{name}" for name, database in databases.items() if database.schedule is None]
+    unscheduled = [name for name, target in targets.items() if target.schedule is None]
     if unscheduled:
         found.append(f"{listed(unscheduled)}: without a `schedule` nothing can say when a backup is late")
+    if etcd is not None and etcd.flavor != "etcd" and etcd.server_files and not config.encryption.recipients:
+        found.append(
+            "etcd: without `encryption.recipients` the servers' token, certificates and files are not backed up: they "
+            "hold the keys of the cluster. Keep them somewhere else: without its token no snapshot of k3s opens"
+        )
     found += [
         f"stores.{name}: the endpoint is plain http: whoever is on the way can read and change what is sent"
         for name, store in config.stores.items()

@@ -43,8 +43,8 @@ def run(folder: Path, keep: bool = False, stop: bool = False) -> int:
 def end(world: World, story: Story, *, keep: bool) -> None:
     """Sum the story up, and clear away what was used, or say how to go on with it."""
     _say(
-        f"\nFour databases backed up, one dropped, one damaged, both restored and equal to the last byte, in "
-        f"{format_duration(round(story.seconds))} from nothing."
+        f"\nFour databases and the state of a cluster backed up; one database dropped, one damaged, etcd lost; all "
+        f"restored and equal to the last byte, in {format_duration(round(story.seconds))} from nothing."
     )
     if keep:
         _say(_what_next(world))

@@ -1,4 +1,4 @@
-"""The demo's story: back databases up, lose one, damage another, restore both, and compare every table.
+"""The demo's story: back everything up, lose one database, damage another, lose etcd, restore all, and compare.
 
 What it runs are the commands that a user types, as processes of their own, with their output shown as it comes.
 """
@@ -15,6 +15,7 @@ from psycopg import sql
 
 from backstay.core.errors import ToolError, VerificationFailed
 from backstay.core.units import format_count
+from backstay.demo import controlplane
 from backstay.demo.compare import Fingerprint, TableContent, differences, fingerprint
 from backstay.demo.data import SAMPLES, build
 from backstay.demo.world import World
@@ -36,6 +37,7 @@ class Story:
         self._clock = clock
         self._began = clock()
         self._before: dict[str, Fingerprint] = {}
+        self._cluster = (0, "")
 
     def tell(self) -> None:
         """All of it. Raises ``ToolError`` when a command fails and ``VerificationFailed`` when something differs."""
@@ -44,6 +46,7 @@ class Story:
         self._lose()
         self._restore()
         self._compare()
+        self._restore_cluster()
         self._drill()
 
     @property
@@ -52,11 +55,16 @@ class Story:
         return self._clock() - self._began
 
     def _set_up(self) -> None:
-        self._head("A real PostgreSQL, a real S3 server, and four databases")
+        self._head("Real PostgreSQL, etcd and S3 servers, four databases and the state of a cluster")
         self._say(f"Everything stays in {self._shown(self.world.folder)} and on 127.0.0.1.")
         self.world.start()
         postgres, s3 = self.world.postgres, self.world.s3
-        self._say(f"PostgreSQL {postgres.version} at {postgres.host}:{postgres.port}, SeaweedFS at {s3.endpoint_url}")
+        self._say(f"PostgreSQL {postgres.version} at {postgres.host}:{postgres.port}, SeaweedFS at {s3.endpoint_url},")
+        with self.world.cluster() as client:
+            self._say(f"etcd {client.status().version} at {self.world.etcd.endpoint}")
+            controlplane.fill(client)
+            keys, _ = self._cluster = controlplane.fingerprint(client)
+        self._say(f"  {'etcd':8} {format_count(keys):>9} {'keys':18} what a cluster of five nodes keeps there")
         for kind, sample in SAMPLES.items():
             build(postgres, kind)
             found = self._before[kind] = self._look(kind)
@@ -89,10 +97,29 @@ class Story:
         self._backstay("restore", f"postgres/{DAMAGED}", "--dry-run")
         self._backstay("restore", f"postgres/{DAMAGED}", "--confirm", f"postgres/{DAMAGED}")
 
+    def _restore_cluster(self) -> None:
+        self._head("Two worse days")
+        resource, namespace, name = controlplane.DELETED
+        self._say(f"$ kubectl delete deployment {name} -n {namespace}     # the wrong one\n")
+        with self.world.cluster() as client:
+            controlplane.delete_one(client)
+        self._say("One object comes back out of the snapshot, without touching the cluster:")
+        self._backstay("etcd", "get", resource, name, "-n", namespace)
+        self._say("\nThen the disk under etcd dies. Into its place, by the stock tool of etcd:")
+        self.world.lose_etcd()
+        self._backstay("restore", "etcd", "--to", str(self.world.etcd.data))
+        self.world.etcd.start()
+        with self.world.cluster() as client:
+            found = controlplane.fingerprint(client)
+        if found != self._cluster:
+            raise VerificationFailed("etcd came back different", hint="Its keys, values or revisions are not the same.")
+        keys, content = found
+        self._say(f"\n  {format_count(keys)} keys, values and revisions   {content[:16]} equal")
+
     def _drill(self) -> None:
         self._head("A drill is the proof of a backup")
         self._say("The same, without a bad day: into a server of its own, checked, timed, and gone again.")
-        self._backstay("drill", *(f"postgres/{kind}" for kind in SAMPLES if kind not in {LOST, DAMAGED}))
+        self._backstay("drill", "etcd", *(f"postgres/{kind}" for kind in SAMPLES if kind not in {LOST, DAMAGED}))
         self._backstay("status")
 
     def _compare(self) -> None:

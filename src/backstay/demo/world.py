@@ -1,4 +1,4 @@
-"""The demo's world: one folder with a PostgreSQL server, an S3 server, their secrets and a ``backstay.yaml``.
+"""The demo's world: one folder with PostgreSQL, etcd and S3 servers, their secrets and a ``backstay.yaml``.
 
 Nothing is written outside the folder, and nothing listens but on 127.0.0.1. The folder is the demo's own when it
 holds ``demo.json``; another one that is not empty is never touched.
@@ -18,11 +18,16 @@ from backstay.cluster.processes import alive, command_line, mentions
 from backstay.core.errors import UsageError
 from backstay.demo.data import SAMPLES
 from backstay.demo.seaweed import SOCKETS, SeaweedServer
+from backstay.tiers.etcd.api.client import EtcdClient
+from backstay.tiers.etcd.localserver import certificates
+from backstay.tiers.etcd.localserver.programs import find
+from backstay.tiers.etcd.localserver.server import EtcdServer
 from backstay.tiers.postgres.localserver.programs import need_bin
 from backstay.tiers.postgres.localserver.server import PostgresServer
 
 MARK = "demo.json"
 MAJOR = 18
+MEMBER = "server-1"
 BUCKET = "demo-backups"
 STOP_SECONDS = 10.0
 SCHEDULES = ("10 3 * * *", "20 3 * * *", "30 3 * * *", "40 3 * * *")
@@ -36,6 +41,7 @@ class World:
         self.config = self.folder / "backstay.yaml"
         self.postgres = PostgresServer(need_bin(MAJOR), self.folder / "postgres")
         self.s3 = SeaweedServer(self.folder / "s3")
+        self.etcd = self._etcd()
 
     def claim(self) -> None:
         """Take the folder: new, empty, or left by a demo that no longer runs. Raises ``UsageError``."""
@@ -52,8 +58,12 @@ class World:
         self._write_mark()
 
     def start(self) -> None:
-        """Start both servers. When one fails, ``stop`` ends the other."""
+        """Start the servers. When one fails, ``stop`` ends the others."""
         self.postgres.start()
+        if not self._tls.exists():
+            self._tls.mkdir(mode=0o700, parents=True)
+            certificates.issue(self._tls)
+        self.etcd.start()
         self.s3.start()
         self._write_mark()
 
@@ -62,7 +72,7 @@ class World:
         credentials = self.folder / "s3-credentials"
         credentials.touch(mode=0o600)
         credentials.write_text(f"AWS_ACCESS_KEY_ID={self.s3.access_key}\nAWS_SECRET_ACCESS_KEY={self.s3.secret_key}\n")
-        text = _configuration(self.postgres, self.s3, credentials)
+        text = _configuration(self.postgres, self.s3, credentials) + self._etcd_configuration()
         self.config.write_text(text)
         return text
 
@@ -75,13 +85,15 @@ class World:
     def running(self) -> bool:
         """Whether a server of an earlier demo still runs here, or another demo is at work."""
         demo = self._mark().get("demo_pid", 0)
-        return self.postgres.pid is not None or self._s3_pid() is not None or (demo != os.getpid() and _works(demo))
+        servers = (self.postgres.pid, self.etcd.pid, self._s3_pid())
+        return any(pid is not None for pid in servers) or (demo != os.getpid() and _works(demo))
 
     def stop(self) -> bool:
         """End the servers, those of an earlier run too; whether there were any. Safe to call twice."""
         s3_pid = self._s3_pid()
-        found = s3_pid is not None or self.postgres.pid is not None
+        found = any(pid is not None for pid in (s3_pid, self.postgres.pid, self.etcd.pid))
         self.postgres.stop("immediate")  # nobody needs the checkpoint: the folder goes
+        self.etcd.kill()
         self.s3.stop()
         if s3_pid is not None:
             _end_s3(s3_pid)
@@ -92,6 +104,39 @@ class World:
         if self.folder.exists():
             self._need_own("Nothing was removed.")
             shutil.rmtree(self.folder)
+
+    def cluster(self) -> EtcdClient:
+        """A client of etcd; the caller closes it."""
+        return EtcdClient(self.etcd.endpoint, certificates.paths(self._tls)[1])
+
+    def lose_etcd(self) -> None:
+        """The disk under it is gone."""
+        self.etcd.kill()
+        shutil.rmtree(self.etcd.data)
+
+    @property
+    def _tls(self) -> Path:
+        return self.folder / "etcd-tls"
+
+    def _etcd(self) -> EtcdServer:
+        tls = certificates.paths(self._tls)[0]
+        return EtcdServer(self.folder / "etcd", program=find("etcd"), name=MEMBER, tls=tls, fsync=False)
+
+    def _etcd_configuration(self) -> str:
+        tls = certificates.paths(self._tls)[1]
+        return f"""
+etcd:
+  flavor: etcd
+  node: {MEMBER}
+  endpoints: [{self.etcd.endpoint}]
+  ca_file: {tls.ca}
+  cert_file: {tls.cert}
+  key_file: {tls.key}
+  data_dir: {self.etcd.data}
+  bin: {self.etcd.program.parent}
+  schedule: "0 2 * * *"
+  keep: {{days: 7}}
+"""
 
     def _need_own(self, hint: str) -> None:
         if not (self.folder / MARK).is_file():

@@ -132,7 +132,7 @@ class _Attempt:
             state=State.PARTIAL if captured.omissions else State.COMPLETE,
             started_at=self.started_at,
             finished_at=self.context.now(),
-            point_in_time=captured.point_in_time,
+            point_in_time=captured.point_in_time or self.started_at,
             artifacts=captured.artifacts,
             tools={"backstay": self.context.version, **captured.tools},
             source=captured.source,

@@ -40,9 +40,10 @@ class TargetSettings:
         """The key of an artifact before the encodings add to it."""
         return self.beside(f"{self.base}-{stamp}{suffix}")
 
-    def beside(self, name: str) -> str:
-        """The key of a file of this name in the target's folder."""
-        return f"{self.prefix}/{name}" if self.prefix else name
+    def beside(self, name: str, apart: str = "") -> str:
+        """The key of a file of this name in the target's folder, or in that beside it which ``apart`` names."""
+        folder = "-".join(part for part in (self.prefix, apart) if part)
+        return f"{folder}/{name}" if folder else name
 
 
 @dataclass(frozen=True)

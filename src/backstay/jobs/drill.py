@@ -8,7 +8,7 @@ from backstay.core.model import Backup, Finding, Level, Outcome, Plan, Progress,
 from backstay.core.units import format_duration, format_stamp
 from backstay.jobs import verify
 from backstay.jobs.context import Context
-from backstay.jobs.transfer import StoreSource
+from backstay.jobs.transfer import StoreSource, source_of
 from backstay.tiers.base import RestoreRequest
 
 OVER_OBJECTIVE = "drill.rto"
@@ -31,10 +31,8 @@ def run(context: Context, plan: Plan, backup: Backup, progress: Progress) -> Out
     Raises what prevented the drill: nothing was learned of the backup then, and no proof is kept.
     """
     catalog = context.catalogs.holding(backup)
-    encrypted = any("age" in artifact.encoding for artifact in backup.artifacts)
-    source = StoreSource(catalog.store, backup, tuple(context.identities()) if encrypted else ())
-    if encrypted:
-        _must_decrypt(source)
+    source = source_of(context, backup, catalog.store)
+    _must_decrypt(source)
     outcome = context.tier(backup.target).drill(plan, source, progress)
     if not outcome.ok and backup.stamp not in catalog.stamps(backup.target):
         raise NoSuchBackup(f"{backup.id} was removed while it was drilled", hint="Drill the newest one.")
@@ -56,7 +54,9 @@ def run(context: Context, plan: Plan, backup: Backup, progress: Progress) -> Out
 def _must_decrypt(source: StoreSource) -> None:
     """Open the smallest artifact, before anything is started for the others. Raises ``CannotDecrypt``."""
     encrypted = [artifact for artifact in source.backup.artifacts if "age" in artifact.encoding]
-    smallest = min(encrypted, key=lambda artifact: artifact.size_bytes)
+    smallest = min(encrypted, key=lambda artifact: artifact.size_bytes, default=None)
+    if smallest is None:
+        return
     with contextlib.suppress(Corrupt, NotFound), source.open(smallest.role) as chunks:  # the drill will say it better
         next(chunks, b"")
 

@@ -25,7 +25,6 @@ from backstay.store.base import Store, check_key
 from backstay.store.pipeline import SUFFIXES
 
 OpenFolder = Callable[[Path], Store]  # a folder as a store
-DUMP = "dump"
 _STAMP = re.compile(r"-(\d{8}-\d{6})\.", re.ASCII)
 _ENCODINGS = {suffix: name for name, suffix in SUFFIXES.items()}
 WARNING = "Restored from a file without a manifest: nothing says what it should contain."
@@ -120,8 +119,9 @@ def _promised(file: LocalFile, path: Path, target: Target) -> Backup:
         )
     backup = manifest.decode(data, key)
     by_name = next((one for one in backup.artifacts if one.key.rpartition("/")[2] == file.path.name), None)
-    found = by_name or backup.artifact(DUMP)
-    if found is None or found.role != DUMP:
+    role = foreign.ROLES[target.tier]
+    found = by_name or backup.artifact(role)
+    if found is None or found.role != role:
         raise UsageError(f"{file.path} is not the dump that {path} promises", hint="Nothing has been changed.")
     return replace(backup, artifacts=(replace(found, key=file.path.name),))
 
@@ -132,7 +132,7 @@ def _foreign(file: LocalFile, target: Target) -> Backup:
     match = _STAMP.search(file.path.name)
     stamp = match[1] if match and keys.is_stamp(match[1]) else format_stamp(changed)
     dump = Artifact(
-        role=DUMP,
+        role=foreign.ROLES[target.tier],
         key=file.path.name,
         size_bytes=facts.st_size,
         sha256="",

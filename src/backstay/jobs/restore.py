@@ -18,7 +18,7 @@ from backstay.core.units import format_duration, format_span, format_stamp, pars
 from backstay.jobs import backup as backups
 from backstay.jobs import verify
 from backstay.jobs.context import Context
-from backstay.jobs.transfer import StoreSource
+from backstay.jobs.transfer import source_of
 from backstay.store.base import Store
 from backstay.tiers.base import RestoreRequest
 
@@ -96,9 +96,8 @@ def _time_expected(context: Context, backup: Backup, now: datetime) -> list[str]
 
 def _finish(context: Context, plan: Plan, backup: Backup, place: Place, journal: RestoreJournal,
             progress: Progress) -> Outcome:  # fmt: skip
-    encrypted = any("age" in artifact.encoding for artifact in backup.artifacts)
     try:
-        source = StoreSource(place.artifacts, backup, tuple(context.identities()) if encrypted else ())
+        source = source_of(context, backup, place.artifacts)
         outcome = context.tier(plan.target).restore(plan, source, journal, progress)
     except BaseException as error:
         journal.close(JournalState.FAILED, str(error) or type(error).__name__)

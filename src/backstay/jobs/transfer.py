@@ -9,7 +9,7 @@ from datetime import datetime
 from backstay.catalog.intent import Intent
 from backstay.core.errors import CatalogError, Corrupt
 from backstay.core.model import Artifact, Backup
-from backstay.jobs.context import TargetSettings
+from backstay.jobs.context import Context, TargetSettings
 from backstay.store.base import Store
 from backstay.store.pipeline import Encoded, Encoding, Tally, check, decode
 from backstay.tiers.base import File
@@ -58,7 +58,7 @@ class StoreSink:
         compressed, encrypted = encoding.suffixes
         if file.name:
             name = file.name.replace("{unix}", str(int(self._started_at.timestamp())))
-            return self._settings.beside(name) + compressed + encrypted, replace(encoding, entry=name)
+            return self._settings.beside(name, file.apart) + compressed + encrypted, replace(encoding, entry=name)
         return self._settings.key(self._intent.stamp, file.suffix) + compressed + file.part + encrypted, encoding
 
 
@@ -78,6 +78,12 @@ class StoreSource:
             raise CatalogError(f"{self.backup.id} has no artifact {role!r}", hint="`backstay show` lists what it has.")
         with self._store.get(artifact.key) as stored:
             yield decode(stored, artifact, self._identities)
+
+
+def source_of(context: Context, backup: Backup, store: Store) -> StoreSource:
+    """A backup whose artifacts are in ``store``, to be read; identities are only asked for where one is encrypted."""
+    encrypted = any("age" in artifact.encoding for artifact in backup.artifacts)
+    return StoreSource(store, backup, tuple(context.identities()) if encrypted else ())
 
 
 def check_stored(store: Store, artifact: Artifact) -> int:

@@ -7,7 +7,7 @@ from backstay.core.errors import AlreadyExists, Corrupt, NotFound
 from backstay.core.model import Backup, Finding, Level, Outcome, Plan, Progress, Proof, Severity, State, Step
 from backstay.core.units import format_stamp
 from backstay.jobs.context import Context
-from backstay.jobs.transfer import StoreSource, check_stored
+from backstay.jobs.transfer import check_stored, source_of
 
 ATTEMPTS = 60  # proofs of one target are a second apart in their names
 
@@ -36,7 +36,7 @@ def run(context: Context, backup: Backup, depth: Level, progress: Progress) -> O
     started = context.clock()
     catalog = context.catalogs.holding(backup)
     if depth >= Level.READABLE:
-        source = StoreSource(catalog.store, backup, _identities(context, backup))
+        source = source_of(context, backup, catalog.store)
         findings = list(context.tier(backup.target).verify(backup, source, depth, progress))
     else:
         findings = [
@@ -74,9 +74,3 @@ def _stored(catalog: Catalog, backup: Backup, index: int, progress: Progress) ->
     progress.advance(size)
     words = f"{artifact.role}: {size:,} bytes, sha256 equal" if artifact.sha256 else f"{artifact.role}: {size:,} bytes"
     return Finding(Severity.OK, words, "stored")
-
-
-def _identities(context: Context, backup: Backup) -> tuple[str, ...]:
-    """The identities, asked for only when something is encrypted."""
-    needed = any("age" in artifact.encoding for artifact in backup.artifacts)
-    return tuple(context.identities()) if needed else ()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from backstay.core.errors import CannotDecrypt, ConfigError, Corrupt
+from backstay.store.chunkfile import ChunkFile
 
 QUEUE_BLOCKS = 64  # of at most 64 KiB each, the payload chunk of the age format
 
@@ -79,28 +80,6 @@ def decrypt(chunks: Iterable[bytes], identities: Sequence[str], key: str) -> Ite
         ) from error
 
 
-class _Reader:
-    """A file-like object over an iterator of chunks; remembers an error that the iterator raised."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = iter(chunks)
-        self._held = b""
-        self.error: BaseException | None = None
-
-    def read(self, size: int = -1) -> bytes:
-        try:
-            while not self._held:
-                self._held = next(self._chunks)
-        except StopIteration:
-            return b""
-        except BaseException as error:
-            self.error = error
-            raise
-        size = len(self._held) if size < 0 else size
-        data, self._held = self._held[:size], self._held[size:]
-        return data
-
-
 class _Writer:
     """A file-like object that hands blocks to a bounded queue, until the other side has gone."""
 
@@ -129,9 +108,9 @@ class _Writer:
             raise BrokenPipeError("the reader has gone")
 
 
-def _threaded(chunks: Iterable[bytes], work: Callable[[_Reader, _Writer], None]) -> Iterator[bytes]:
+def _threaded(chunks: Iterable[bytes], work: Callable[[ChunkFile, _Writer], None]) -> Iterator[bytes]:
     """Run a pull-and-push library call in a thread and yield what it writes; its error comes out of the iterator."""
-    reader, writer = _Reader(chunks), _Writer()
+    reader, writer = ChunkFile(chunks), _Writer()
     failure: list[BaseException] = []
 
     def run() -> None:

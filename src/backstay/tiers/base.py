@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from backstay.core.model import (
-    EMPTY,
     Artifact,
     Backup,
     Finding,
@@ -36,7 +35,8 @@ class File:
     compressed: bool = True
     encrypted: bool = True  # where the configuration has recipients; False only for what holds no data
     name: str = ""
-    metadata: Mapping[str, str] = EMPTY
+    apart: str = ""  # in a folder of its own, called like the target's with this word behind: what must be kept apart
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class Sink(Protocol):
@@ -98,7 +98,7 @@ class Captured:
     artifacts that are a folder of their own.
     """
 
-    point_in_time: datetime
+    point_in_time: datetime | None  # None where the source has no clock: when the run began
     tools: Mapping[str, str]
     source: Mapping[str, Any]
     contents: Mapping[str, Any]

@@ -9,14 +9,14 @@ from backstay.app import App
 from backstay.catalog.catalogs import UNREACHABLE
 from backstay.cli import values
 from backstay.cli.help import command
-from backstay.cli.jsonview import backup_fields, level_of, rows_and_tables
+from backstay.cli.jsonview import backup_fields, keys_of, level_of, rows_and_tables
 from backstay.cli.output import Style
 from backstay.cli.session import Given, Session
 from backstay.cli.table import Cell, Column, Row, table
 from backstay.cli.words import STATES
 from backstay.core.errors import BackstayError, CatalogError, Incomplete, UsageError
 from backstay.core.model import Backup, Finding, Level, Proof, Target, TierKind
-from backstay.core.units import format_age, format_count, format_size
+from backstay.core.units import counted, format_age, format_count, format_size
 
 COLUMNS = (
     Column("ID"),
@@ -132,7 +132,7 @@ class _Found:
             format_age(backup.started_at, now),
             Cell(backup.state.value, STATES[backup.state]),
             format_size(backup.size_bytes),
-            format_count(rows) if rows is not None else "-",
+            _held(rows, keys_of(backup.contents)),
             format_count(tables) if tables is not None else "-",
             Cell(level.word, LEVEL_STYLES.get(level)),
             format_age(proof.at, now) if proof else "-",
@@ -157,6 +157,12 @@ class _Found:
     def _tell(self, error: BackstayError) -> None:
         self.problems.append(error)
         self.session.output.error(error)
+
+
+def _held(rows: int | None, keys: int | None) -> str:
+    if keys is not None:
+        return counted(keys, "key")
+    return format_count(rows) if rows is not None else "-"
 
 
 def _target(app: App, name: str) -> Target:

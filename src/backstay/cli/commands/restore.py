@@ -3,33 +3,31 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from backstay.app import App, open_store
-from backstay.cli import words
-from backstay.cli.ask import confirm_name
+from backstay.app import App
+from backstay.cli.act import show_and_ask, tell
 from backstay.cli.commands.restore_options import (
     CONFIGURED,
     CONFIGURED_SERVER,
     EVERYTHING,
+    NO_WISHES,
     Confirm,
+    OfEtcd,
     Server,
     What,
     Where,
 )
+from backstay.cli.folders import folder_opener
 from backstay.cli.help import command
-from backstay.cli.jsonview import outcome_fields, plan_fields
 from backstay.cli.session import Given, Session
 from backstay.core.errors import Interrupted, UsageError
-from backstay.core.model import Backup, Outcome, Plan, Target
-from backstay.core.units import format_duration
+from backstay.core.model import Backup, Plan, Target
 from backstay.jobs import cleanup as cleanup_job
 from backstay.jobs import localfile
 from backstay.jobs import restore as job
-from backstay.store.base import Store
 
 STOPPED = "Live data is as it was, unless the swap had begun; the journal knows. "
 
@@ -38,9 +36,12 @@ def restore(
     backup: Annotated[str, Parameter(help="postgres/cardboard for the newest complete one, or ...@20260211-154344.")],
     /,
     *,
-    dry_run: Annotated[bool, Parameter(help="Show the plan: steps, what would be lost, what is kept.")] = False,
+    dry_run: Annotated[
+        bool, Parameter(alias="--plan", help="Show the plan: steps, what would be lost, what is kept.")
+    ] = False,
     confirm: Confirm = None,
     what: Annotated[What, Parameter(name="*")] = EVERYTHING,
+    of_etcd: Annotated[OfEtcd, Parameter(name="*")] = NO_WISHES,
     where: Annotated[Where, Parameter(name="*")] = CONFIGURED,
     resume: Annotated[bool, Parameter(help="Go on with the restore of this target that was cut short.")] = False,
     rollback: Annotated[bool, Parameter(help="Undo the restore of this target that was cut short.")] = False,
@@ -50,6 +51,8 @@ def restore(
     manifest; only then, and after you typed the target's name, do the two change places by a rename.
     The database that was live is kept until `backstay restore cleanup`. Whatever fails before the
     rename leaves live data untouched; what was killed is finished by --resume or undone by --rollback.
+    A backup of etcd is restored on a server of the control plane, as root, with the stock tool of the
+    distribution: the snapshot is fetched and proven, then etcd is stopped, restored and started again.
 
     Examples:
       backstay restore postgres/cardboard --dry-run
@@ -57,6 +60,7 @@ def restore(
       backstay restore postgres/cardboard --to cardboard_copy
       backstay restore postgres/cardboard --table public.orders
       backstay restore postgres/cardboard --from-file cardboard-20260211-154344.sql.gz
+      backstay restore etcd --plan
 
     Exit status: 0 restored; 4 declined; 2 usage or configuration; 10 store unreachable; 11 another run
     is at work; 12 cannot decrypt; 13 damaged in the store; 1 anything else; 130 interrupted.
@@ -64,11 +68,12 @@ def restore(
     _check(what, dry_run=dry_run, resume=resume, rollback=rollback)
     session.output.lines = True
     try:
-        with session.app(**where.choices()) as app:
+        with session.app(**where.choices(), **of_etcd.choices()) as app:
             if resume or rollback:
                 return _finish(session, app, backup, rollback=rollback)
             with _source(session, app, backup, what) as (found, place, details):
-                plan = job.plan(app.context, found, what.options())
+                tier = found.target.tier
+                plan = job.plan(app.context, found, {**what.options(tier), **of_etcd.options(tier)})
                 plan = replace(plan, details={**plan.details, **details})
                 return _run(session, app, plan, found, place, dry_run=dry_run, confirm=confirm)
     except KeyboardInterrupt:
@@ -97,11 +102,11 @@ def cleanup(
     session.output.lines = True
     with session.app(**server.choices()) as app:
         plan = cleanup_job.plan(app.context, _one_target(app, target))
-        if not _show_and_ask(session, plan, dry_run=dry_run, confirm=confirm):
+        if not show_and_ask(session, plan, dry_run=dry_run, confirm=confirm):
             return 0
         with session.progress(str(plan.target)) as progress:
             outcome = cleanup_job.run(app.context, plan, progress)
-    _tell(session, outcome)
+    tell(session, outcome)
     return 0
 
 
@@ -127,25 +132,25 @@ def _source(session: Session, app: App, name: str, what: What) -> Iterator[tuple
         return
     file = localfile.local_file(what.from_file, what.manifest)
     backup = localfile.backup_of(file, _one_target(app, name.partition("@")[0]))
-    with localfile.place_of(file, app.state_folder, _folder_opener(session)) as place:
+    with localfile.place_of(file, app.state_folder, folder_opener(session)) as place:
         yield backup, place, file.details
 
 
 def _run(
     session: Session, app: App, plan: Plan, backup: Backup, place: job.Place, *, dry_run: bool, confirm: str | None
 ) -> int:
-    if not _show_and_ask(session, plan, dry_run=dry_run, confirm=confirm):
+    if not show_and_ask(session, plan, dry_run=dry_run, confirm=confirm):
         return 0
     with session.progress(str(plan.target)) as progress:
         outcome = job.run(app.context, plan, backup, place, progress)
-    _tell(session, outcome)
+    tell(session, outcome)
     return 0
 
 
 def _finish(session: Session, app: App, name: str, *, rollback: bool) -> int:
     """Go on with a restore, or undo it, from its journal."""
     target = _one_target(app, name.partition("@")[0])
-    opener = _folder_opener(session)
+    opener = folder_opener(session)
     with ExitStack() as stack:
 
         def place_for(plan: Plan, backup_id: str) -> tuple[Backup, job.Place]:
@@ -163,31 +168,8 @@ def _finish(session: Session, app: App, name: str, *, rollback: bool) -> int:
                 outcome = job.rollback(app.context, target, state, progress)
             else:
                 outcome = job.resume(app.context, target, place_for, state, progress)
-    _tell(session, outcome)
+    tell(session, outcome)
     return 0
-
-
-def _show_and_ask(session: Session, plan: Plan, *, dry_run: bool, confirm: str | None) -> bool:
-    """Show the plan; whether to go on. Raises ``Declined``."""
-    output = session.output
-    output.line("plan", **plan_fields(plan))
-    text = words.plan_text(plan, output)
-    if dry_run:
-        words.show_dry_run([text], output)
-        return False
-    output.say(text)
-    if plan.confirm:
-        confirm_name(session, plan.confirm, confirm, about=text)
-    return bool(plan.steps)
-
-
-def _tell(session: Session, outcome: Outcome) -> None:
-    output = session.output
-    output.line("result", **outcome_fields(outcome))
-    timed = words.phases_text(outcome)
-    lines = [timed] if timed else []
-    lines += words.findings_text(outcome.findings, output)
-    output.result("\n".join([*lines, f"done in {format_duration(outcome.duration_seconds)}: {outcome.message}"]))
 
 
 def _one_target(app: App, name: str) -> Target:
@@ -195,16 +177,6 @@ def _one_target(app: App, name: str) -> Target:
     if len(found) != 1:
         raise UsageError(f"{name} is a tier, and one target is needed", hint=f"For instance {found[0]}.")
     return found[0]
-
-
-def _folder_opener(session: Session) -> localfile.OpenFolder:
-    """Folders as stores, opened as the configured ones are."""
-    from backstay.config.models.stores import Store as StoreConfig
-
-    def opener(folder: Path) -> Store:
-        return open_store(StoreConfig(url=f"file://{folder}"), session.env, session.warn_once)
-
-    return opener
 
 
 app = command(restore, usage="restore BACKUP [OPTIONS]\n       backstay restore cleanup TARGET [OPTIONS]")

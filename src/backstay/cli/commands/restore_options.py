@@ -1,5 +1,6 @@
 """The options of ``backstay restore``: what is restored, and where."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,6 +9,7 @@ from cyclopts import Parameter
 
 from backstay.cli import values
 from backstay.core.errors import UsageError
+from backstay.core.model import TierKind
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,8 @@ class What:
     """What is restored, and under which name."""
 
     to: Annotated[
-        str | None, Parameter(metavar="NAME", help="Into a new database of this name; nothing live changes.")
+        str | None,
+        Parameter(metavar="NAME", help="Into a new database of this name (etcd: a new folder); nothing live changes."),
     ] = None
     table: Annotated[
         list[str],
@@ -41,8 +44,12 @@ class What:
         Path | None, Parameter(metavar="FILE", help="The manifest of the dump in --from-file, to compare with.")
     ] = None
 
-    def options(self) -> dict[str, Any]:
-        """As the tier understands them."""
+    def options(self, tier: TierKind) -> dict[str, Any]:
+        """As the tier understands them. Raises ``UsageError`` for what it has no use for."""
+        if tier is TierKind.ETCD:
+            _refuse(tier, {"--table": self.table, "--schema": self.schema, "--in-place": self.in_place,
+                           "--map-role": self.map_role})  # fmt: skip
+            return {"to": self.to}
         return {
             "to": self.to,
             "in_place": self.in_place,
@@ -50,6 +57,46 @@ class What:
             "schemas": tuple(self.schema),
             "map_roles": values.role_map("--map-role", self.map_role),
         }
+
+
+@dataclass(frozen=True)
+class OfEtcd:
+    """What only a restore of etcd asks."""
+
+    bump_revision: Annotated[
+        int | None,
+        Parameter(
+            metavar="N", help="etcd: raise all revisions by N, so that nothing goes on with what it saw of later ones."
+        ),
+    ] = None
+    member: Annotated[
+        list[str],
+        Parameter(
+            metavar="NAME=URL", help="etcd: a member and its peer URL, for more than one; again for each of them."
+        ),
+    ] = field(default_factory=list)
+    member_name: Annotated[str | None, Parameter(metavar="NAME", help="etcd: which of them this machine is.")] = None
+    token: Annotated[
+        str | None, Parameter(metavar="REF", help="k3s, RKE2: the server token of then, in place of the configured.")
+    ] = None
+
+    def options(self, tier: TierKind) -> dict[str, Any]:
+        """As the tier understands them. Raises ``UsageError`` for what it has no use for."""
+        if tier is not TierKind.ETCD:
+            _refuse(tier, {"--bump-revision": self.bump_revision, "--member": self.member,
+                           "--member-name": self.member_name, "--token": self.token})  # fmt: skip
+            return {}
+        return {"bump_revision": self.bump_revision, "members": list(self.member), "name": self.member_name}
+
+    def choices(self) -> dict[str, Any]:
+        """As ``open_app`` takes them. Raises ``UsageError``."""
+        return {"server_token": values.secret("--token", self.token) if self.token else None}
+
+
+def _refuse(tier: TierKind, given: Mapping[str, object]) -> None:
+    for name, value in given.items():
+        if value:
+            raise UsageError(f"{name} means nothing for a backup of {tier.value}", hint="Nothing has been changed.")
 
 
 @dataclass(frozen=True)
@@ -92,5 +139,6 @@ class Where(Server):
 
 Confirm = Annotated[str | None, Parameter(metavar="NAME", help="The target's name, where nobody can type it.")]
 EVERYTHING = What()
+NO_WISHES = OfEtcd()
 CONFIGURED_SERVER = Server()
 CONFIGURED = Where()

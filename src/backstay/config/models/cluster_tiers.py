@@ -1,8 +1,8 @@
-"""``etcd``, ``volumes`` and ``objects``: the tiers that belong to the cluster itself."""
+"""``volumes`` and ``objects``: what the cluster stores, and what it is told."""
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
@@ -28,30 +28,6 @@ ScheduleName = Annotated[
     str,
     AfterValidator(matching(SCHEDULE_NAME, "is not the name of a schedule: use lower-case letters, digits, '-', '.'")),
 ]
-
-
-class LocalSnapshots(Model):
-    """Snapshots that k3s or RKE2 takes by itself on each server: watched, never driven."""
-
-    schedule: Cron | None = Field(default=None, description="When the servers take them.", examples=["0 */6 * * *"])
-    keep: Keep = Field(default_factory=Keep, description="How many the servers keep.", examples=[{"count": 5}])
-
-
-class Etcd(Model):
-    """The state of the cluster."""
-
-    flavor: Literal["k3s", "rke2", "etcd"] = Field(
-        default="k3s", description="What runs it; k3s on SQLite (kine) is detected."
-    )
-    schedule: Cron | None = Field(default=None, description="When a snapshot is taken.", examples=["0 2 * * *"])
-    keep: Keep = Field(
-        default_factory=Keep, description="How long snapshots stay in the store.", examples=[{"days": 7}]
-    )
-    store: Name | None = Field(
-        default=None, description="The store they go to. When not set: the first of `stores`.", examples=["main"]
-    )
-    prefix: Prefix = Field(default="etcd-snapshots", description="The folder in the store.")
-    local_snapshots: LocalSnapshots | None = Field(default=None, description="The servers' own snapshots.")
 
 
 class Longhorn(Model):

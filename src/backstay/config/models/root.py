@@ -6,15 +6,15 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from backstay.config.models.cluster_tiers import Etcd, Objects, Volumes
+from backstay.config.models.cluster_tiers import Objects, Volumes
 from backstay.config.models.common import Model, Name
+from backstay.config.models.etcd import Etcd
 from backstay.config.models.postgres import DEFAULT_LEVELS, Database, DatabaseOptions, Postgres, expand
 from backstay.config.models.stores import Encryption, Store
 from backstay.config.models.watch import Alerts, Cost, Drills, External, Slo
-from backstay.config.resolved import ResolvedCheck, ResolvedDatabase
+from backstay.config.resolved import ResolvedCheck, ResolvedDatabase, ResolvedEtcd
 
 NOT_ACTED_ON = {
-    "etcd": "no snapshots are taken",
     "volumes": "no volumes are backed up or watched",
     "objects": "no Kubernetes objects are backed up",
     "external": "nothing outside the cluster is watched",
@@ -64,6 +64,22 @@ class Config(Model):
     def postgres_databases(self) -> dict[str, ResolvedDatabase]:
         """Every database with all defaults merged in, by its name and in the order of the file."""
         return {name: self._resolved(name, database) for name, database in self.postgres.databases.items()}
+
+    def resolved_etcd(self) -> ResolvedEtcd | None:
+        """The control plane with all defaults merged in; None where the file says nothing of it."""
+        etcd = self.etcd
+        if etcd is None:
+            return None
+        own = etcd.model_dump(exclude={"keep", "store", "rpo", "rto", "local_snapshots", "token"})
+        return ResolvedEtcd(
+            **own,
+            token=etcd.token,
+            store=etcd.store or self.default_store,
+            timezone=self.timezone,
+            keep=etcd.keep.policy(),
+            rpo=etcd.rpo or self.slo.rpo,
+            rto=etcd.rto or self.slo.rto,
+        )
 
     def unacted(self) -> list[str]:
         """A sentence for each section that is read and checked but not yet acted on by this version."""

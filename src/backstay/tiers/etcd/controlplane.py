@@ -63,6 +63,9 @@ class ControlPlane:
     config_dir: Path | None = None
     service: str = ""  # what systemd calls it
     prefix: str = "/registry"  # where Kubernetes keeps its objects
+    zipped: bool = True  # as k3s's own compressed snapshots
+    encrypted: bool = False  # whether artifacts are, so that secrets may be among them
+    server_files: bool = True  # also back up what a restore needs beside the snapshot
 
     @property
     def target(self) -> Target:
@@ -93,6 +96,11 @@ class ControlPlane:
     def sqlite_file(self) -> Path:
         """Where k3s without etcd keeps everything."""
         return self.db_dir / "state.db"
+
+    @property
+    def static_pod(self) -> Path:
+        """kubeadm: what makes the kubelet run etcd."""
+        return Path(KUBEADM_MANIFESTS) / "etcd.yaml"
 
     @property
     def token_file(self) -> Path:

@@ -21,6 +21,7 @@ class Board:
     def __init__(self) -> None:
         self._heap: list[_Task] = []
         self._running = 0
+        self._waiting = 0
         self._changed = threading.Condition()
         self._numbers = itertools.count()
 
@@ -29,6 +30,11 @@ class Board:
         with self._changed:
             heapq.heappush(self._heap, _Task((-size, next(self._numbers)), work))
             self._changed.notify()
+
+    def idle(self) -> int:
+        """How many workers have nothing to do, and will not have when they have seen what was added last."""
+        with self._changed:
+            return max(0, self._waiting - len(self._heap))
 
     def work(self, check: Callable[[], None]) -> None:
         """Do tasks until all are done; ``check`` raises when this is to end early. Raises what a task raises."""
@@ -45,7 +51,11 @@ class Board:
             while not self._heap:
                 if not self._running:
                     return None
-                self._changed.wait(BEAT_SECONDS)
+                self._waiting += 1
+                try:
+                    self._changed.wait(BEAT_SECONDS)
+                finally:
+                    self._waiting -= 1
                 check()
             check()
             self._running += 1

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backstay.cluster.apps import AppsByHand
+from backstay.cluster.scratch import sweep
 from backstay.core.errors import (
     BackstayError,
     CatalogError,
@@ -29,7 +30,7 @@ from backstay.tiers.postgres import checks, facts, swap
 from backstay.tiers.postgres.connection import Connection
 from backstay.tiers.postgres.database import Database
 from backstay.tiers.postgres.localserver.programs import server_bin
-from backstay.tiers.postgres.localserver.scratch import scratch_server, sweep
+from backstay.tiers.postgres.localserver.scratch import scratch_server
 from backstay.tiers.postgres.plan import plan_restore
 from backstay.tiers.postgres.restore import Restore
 

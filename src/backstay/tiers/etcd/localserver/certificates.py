@@ -1,0 +1,51 @@
+"""Certificates for one scratch server: what it holds are all secrets of a cluster, also on loopback.
+
+A CA that signs one certificate for both sides and whose key is never written; all end with the folder they are in.
+"""
+
+import datetime as dt
+import ipaddress
+import os
+from pathlib import Path
+
+from backstay.tiers.etcd.controlplane import TlsFiles
+from backstay.tiers.etcd.localserver.server import HOST, ServerTls
+
+DAYS = 7  # longer than any drill
+NAME = "backstay scratch server"
+FILES = ("ca.crt", "server.crt", "server.key")
+
+
+def issue(folder: Path) -> tuple[ServerTls, TlsFiles]:
+    """New files in ``folder``: for the server (and its peers), and for the only client it will know."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+    now = dt.datetime.now(dt.UTC)
+    issuer, subject = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in (f"{NAME} CA", NAME))
+    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+
+    def builder(name: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+        made = x509.CertificateBuilder().subject_name(name).issuer_name(issuer).public_key(public)
+        made = made.serial_number(x509.random_serial_number())
+        return made.not_valid_before(now - dt.timedelta(hours=1)).not_valid_after(now + dt.timedelta(days=DAYS))
+
+    ca = builder(issuer, ca_key.public_key()).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
+    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(HOST))])
+    leaf = builder(subject, key.public_key()).add_extension(usage, critical=False).add_extension(names, critical=False)
+    pem = serialization.Encoding.PEM
+    plain = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    made = (ca.sign(ca_key, hashes.SHA256()).public_bytes(pem), leaf.sign(ca_key, hashes.SHA256()).public_bytes(pem))
+    for name, content in zip(FILES, (*made, plain), strict=True):
+        with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+    return paths(folder)
+
+
+def paths(folder: Path) -> tuple[ServerTls, TlsFiles]:
+    """Where ``issue`` puts them."""
+    ca, cert, key = (folder / name for name in FILES)
+    return ServerTls(ca, cert, key), TlsFiles(ca, cert, key)

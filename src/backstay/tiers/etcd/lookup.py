@@ -1,0 +1,106 @@
+"""Looking into a snapshot without a cluster: what is in it, the objects of one kind, and one object whole.
+
+An object that was deleted by mistake comes back out of here; nothing has to be reset for it.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from backstay.core.errors import UsageError
+from backstay.core.model import Progress
+from backstay.tiers.base import Source
+from backstay.tiers.etcd.controlplane import ControlPlane
+from backstay.tiers.etcd.file.keyspace import live
+from backstay.tiers.etcd.file.survey import survey
+from backstay.tiers.etcd.file.trailer import check_trailer
+from backstay.tiers.etcd.kube.decode import Decoded, decode
+from backstay.tiers.etcd.kube.envelope import Undecodable, encrypted
+from backstay.tiers.etcd.kube.names import GROUPS, STORED_AS, CustomType
+from backstay.tiers.etcd.kube.objects import Entry, Row, Selected, counts, custom_types, listing, select, type_of
+from backstay.tiers.etcd.restore.fetch import fetch
+from backstay.tiers.etcd.scratch import spool_folder
+
+DEFINITIONS = "apiextensions.k8s.io/customresourcedefinitions"
+_STORED = {name: place for place, name in STORED_AS.items()}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A snapshot that is whole by its checksum. ``at`` looks at an earlier revision that it still has."""
+
+    path: Path
+    prefix: str
+    at: int | None = None
+
+    def resources(self) -> Mapping[str, int]:
+        """How many live keys there are of each kind; as of an earlier revision only those of objects. Raises
+        ``SnapshotDamaged``, and ``UsageError`` for a revision that is not in the snapshot."""
+        if self.at is not None:
+            return counts(self._rows(f"{self.prefix}/"), self.prefix)
+        return survey(self.path, prefix=self.prefix.encode()).resources
+
+    def entries(self, word: str, namespace: str | None, name: str | None = None) -> Iterator[Entry]:
+        """A line for each object of a kind, as people call it (``po``, ``deployments.apps``). Raises ``UsageError``."""
+        return listing(self.objects(word, namespace, name))
+
+    def objects(self, word: str, namespace: str | None, name: str | None = None) -> Iterator[Selected]:
+        """The objects of a kind, not read yet. Raises ``UsageError`` for a word that is no kind."""
+        kind = self._kind(word)
+        for place in _places(kind):
+            rows = self._rows(f"{self.prefix}/{place}/")
+            yield from select(rows, of_type=kind, namespace=namespace, name=name, prefix=self.prefix)
+
+    def read(self, found: Selected) -> Decoded:
+        """One object. Raises ``Undecodable``, also for what is encrypted at rest."""
+        try:
+            return decode(found.value)
+        except Undecodable as error:
+            key, hint = encrypted(found.value), error.hint
+            if key:
+                hint = "Restore the cluster, or read it through an API server that has the key."
+            message = f"{found.resource} cannot be read: {error.message}{f', with {key}' if key else ''}"
+            raise Undecodable(message, hint=hint, **error.context) from error
+
+    def _kind(self, word: str) -> str:
+        """What is meant: a kind of Kubernetes', one that the snapshot defines, or one that only has keys in it."""
+        custom = self._custom()
+        found = type_of(word, custom)
+        if found is not None and (found in GROUPS or any(found == one.label for one in custom)):
+            return found
+        known = self.resources()
+        kind = next((kind for kind in (found, word) if kind in known), None)
+        if kind is None:
+            raise UsageError(
+                f"{word} is not a kind of object in this snapshot",
+                hint=f"It has {', '.join(list(known)[:12])}{', ...' if len(known) > 12 else ''}.",
+            )
+        return kind
+
+    def _custom(self) -> tuple[CustomType, ...]:
+        return custom_types(self._rows(f"{self.prefix}/{DEFINITIONS}/"), prefix=self.prefix)
+
+    def _rows(self, prefix: str) -> Iterator[Row]:
+        return ((key, item.value, item.mod_revision) for key, item in live(self.path, prefix.encode(), at=self.at))
+
+
+def _places(kind: str) -> list[str]:
+    """Where objects of a kind may be stored: by their name, or below the name of their group."""
+    plural, _, group = kind.partition(".")
+    group = group or GROUPS.get(kind, "")
+    below = [f"{group}/{plural}"] if "." in group else []
+    return [_STORED.get(kind, plural), *below] if kind in GROUPS else below or [_STORED.get(kind, kind)]
+
+
+@contextmanager
+def fetched(plane: ControlPlane, source: Source, progress: Progress, at: int | None = None) -> Iterator[Snapshot]:
+    """The snapshot of a backup for the length of a block, in the spool. Raises what the source does, and
+    ``SnapshotDamaged``."""
+    with spool_folder(plane, "get") as folder:
+        artifact = source.backup.artifact("snapshot")
+        size = artifact.plain_size_bytes if artifact and artifact.plain_size_bytes > 0 else None
+        progress.phase("fetching", total_bytes=size)
+        path = fetch(source, folder, progress)
+        check_trailer(path)
+        yield Snapshot(path, plane.prefix.rstrip("/"), at)

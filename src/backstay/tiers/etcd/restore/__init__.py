@@ -1,0 +1,1 @@
+"""The restore half of the etcd tier: what would be done (``plan``), doing it (``run``), joining again (``rejoin``)."""
