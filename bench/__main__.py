@@ -13,7 +13,7 @@ from types import FrameType
 from backstay import __version__
 from backstay.core.errors import BackstayError
 from backstay.core.units import format_duration
-from bench import backup, catalog, onetable, restore, small, startup
+from bench import backup, catalog, etcd, onetable, restore, small, startup
 from bench.arena import Arena
 from bench.measure import cores
 from bench.result import Result, summary
@@ -25,6 +25,7 @@ BENCHMARKS: Mapping[str, Callable[[Arena], Result]] = {
     "backup": backup.run,
     "restore": restore.run,
     "onetable": onetable.run,
+    "etcd": etcd.run,
     "catalog": catalog.run,
 }
 

@@ -140,6 +140,11 @@ class Arena:
         with self._world.postgres.connect(name) as connection:
             return fingerprint(connection)
 
+    @property
+    def s3_endpoint(self) -> str:
+        """Where SeaweedFS answers."""
+        return self._world.s3.endpoint_url
+
     @contextmanager
     def bucket(self, name: str) -> Iterator[S3Store]:
         """A bucket, made if it was not there."""
@@ -161,7 +166,7 @@ class Arena:
             targets,
             bucket=bucket,
             endpoint=self._world.s3.endpoint_url,
-            credentials=self._credentials,
+            credentials=self.credentials,
             host=server.host,
             port=server.port,
             user=server.superuser,
@@ -188,8 +193,8 @@ class Arena:
             for name in (SCRIPT_BUCKET, BACKSTAY_BUCKET):
                 with self.bucket(name):
                     pass
-            self._credentials.touch(mode=0o600)
-            self._credentials.write_text("".join(f"{name}={value}\n" for name, value in self._keys.items()))
+            self.credentials.touch(mode=0o600)
+            self.credentials.write_text("".join(f"{name}={value}\n" for name, value in self._keys.items()))
             self.configure(self._world.config, BACKSTAY_BUCKET, TARGETS)
         except BaseException:
             self._remove()
@@ -202,7 +207,8 @@ class Arena:
         self._remove()
 
     @property
-    def _credentials(self) -> Path:
+    def credentials(self) -> Path:
+        """The file with the keys of SeaweedFS."""
         return self.folder / "s3-credentials"
 
     @property

@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+command -v zip >/dev/null || { echo "needs zip (on Debian: apt-get install zip)" >&2; exit 1; }
 rival=.venv-bench
 if [ ! "$rival/.ready" -nt bench/requirements.lock ]; then
   echo "setting up $rival (once)"

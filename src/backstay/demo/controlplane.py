@@ -15,7 +15,7 @@ from backstay.tiers.etcd.api.keys import MAX_TXN_OPERATIONS
 
 APPS = {"shop": ("web", "cart", "search"), "wiki": ("wiki",), "media": ("jellyfin", "transcoder"), "ops": ("grafana",)}
 NODES = ("server-1", "server-2", "server-3", "agent-1", "agent-2")
-PODS_EACH = 6
+PODS_EACH = 24
 VERSION = "v1.37.2"
 SEED = 20261126
 CHURN = 40  # rounds in which nodes and pods report, as they do all day
@@ -32,9 +32,10 @@ def fill(client: EtcdClient) -> int:
     chance = random.Random(SEED)  # noqa: S311 - the same cluster each time, nothing secret
     names = [key for key in objects if "/pods/" in key or "/leases/" in key]
     for turn in range(CHURN):
-        for key in chance.sample(names, len(names) // 4):
+        changed = chance.sample(names, len(names) // 4)
+        for key in changed:
             objects[key]["metadata"]["annotations"] = {"demo/turn": str(turn)}
-            client.put(key.encode(), _encoded(objects[key]))
+        _write(client, {key: objects[key] for key in changed})
         if turn == CHURN // 2:
             half = client.status().header.revision
     client.compact(half)
@@ -79,9 +80,9 @@ def _everything() -> Iterator[tuple[str, Object]]:
     for namespace, apps in APPS.items():
         for app in apps:
             yield from _app(namespace, app)
-    for number in range(60):
+    for number in range(300):
         note = {"reason": "Scheduled", "message": f"assigned to {NODES[number % len(NODES)]}"}
-        yield _namespaced("events", "shop", f"web.{number:016x}", "v1", "Event", **note)
+        yield _namespaced("events", "shop" if number % 3 else "ops", f"web.{number:016x}", "v1", "Event", **note)
     rule: Object = {"spec": {"forProvider": {"region": "eu-central-1"}, "size": 3}}
     yield "/registry/example.org/caches/shop/sessions", _object("example.org/v1", "Cache", "shop", "sessions", **rule)
 

@@ -1,13 +1,14 @@
 """``backstay list``."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from backstay.app import App
 from backstay.catalog.catalogs import UNREACHABLE
 from backstay.cli import values
+from backstay.cli.elsewhere import own_snapshot_fields, own_snapshots_table
 from backstay.cli.help import command
 from backstay.cli.jsonview import backup_fields, keys_of, level_of, rows_and_tables
 from backstay.cli.output import Style
@@ -17,6 +18,9 @@ from backstay.cli.words import STATES
 from backstay.core.errors import BackstayError, CatalogError, Incomplete, UsageError
 from backstay.core.model import Backup, Finding, Level, Proof, Target, TierKind
 from backstay.core.units import counted, format_age, format_count, format_size
+
+if TYPE_CHECKING:
+    from backstay.tiers.etcd.elsewhere import OwnSnapshot
 
 COLUMNS = (
     Column("ID"),
@@ -76,15 +80,33 @@ def list_(
     """
     found = _Found(session)
     with session.app() as app:
-        found.read(app, filters, _target(app, target) if target else None)
+        chosen = _target(app, target) if target else None
+        found.read(app, filters, chosen)
+        own = _own_snapshots(app, filters, chosen, session)
     if session.output.as_json:
-        session.output.document([backup_fields(backup, found.proof(backup)) for backup in found.backups])
+        listed = [backup_fields(backup, found.proof(backup)) for backup in found.backups]
+        session.output.document([*listed, *map(own_snapshot_fields, own)])
     elif found.backups:
         rows = [found.row(backup) for backup in found.backups]
         session.output.data(table(COLUMNS, rows, session.output.paint, session.output.width))
     else:
         session.output.say("no backups" + (" match" if target or filters != Filters() else " yet"))
+    if own and not session.output.as_json:
+        session.output.data(own_snapshots_table(own, session))
     return found.exit_code
+
+
+def _own_snapshots(app: App, filters: Filters, target: Target | None, session: Session) -> "list[OwnSnapshot]":
+    """What k3s took by itself, where this machine can see it and it was not excluded."""
+    wanted = filters.foreign and filters.level is None and filters.since is None and filters.until is None
+    if app.etcd is None or not wanted or filters.tier not in {None, TierKind.ETCD}:
+        return []
+    if target is not None and target.tier is not TierKind.ETCD:
+        return []
+    found, troubles = app.etcd.own_snapshots()
+    for trouble in troubles:
+        session.output.warn(trouble)
+    return found
 
 
 @dataclass

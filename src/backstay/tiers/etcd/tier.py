@@ -8,8 +8,9 @@ from backstay.core.errors import RestoreError, UsageError
 from backstay.core.model import Backup, Finding, Level, Outcome, Plan, Progress, Target, TierKind
 from backstay.tiers.base import Captured, Journal, Leftover, RestoreRequest, Sink, Source
 from backstay.tiers.etcd import backup as capture
-from backstay.tiers.etcd import drill, verify
+from backstay.tiers.etcd import drill, elsewhere, verify
 from backstay.tiers.etcd.controlplane import ControlPlane
+from backstay.tiers.etcd.elsewhere import OwnSnapshot
 from backstay.tiers.etcd.restore import leftovers, rejoin
 from backstay.tiers.etcd.restore import plan as planning
 from backstay.tiers.etcd.restore.run import Restore
@@ -62,6 +63,10 @@ class EtcdTier:
     def drill(self, plan: Plan, source: Source, progress: Progress) -> Outcome:
         """See ``Tier.drill``."""
         return drill.Drill(self._of(plan.target), plan, self._scratch_root, progress).run(source)
+
+    def own_snapshots(self) -> tuple[list[OwnSnapshot], list[str]]:
+        """Snapshots that k3s took by itself, newest first, and what could not be looked at."""
+        return elsewhere.own_snapshots(self.plane)
 
     def plan_rejoin(self, stamp: str) -> Plan:
         """What joining a restored cluster again would do on this server. Raises ``UsageError``, ``RestoreError``."""

@@ -1,0 +1,131 @@
+"""Snapshots that k3s and RKE2 take by themselves: the files on this server, and the records the cluster keeps of all.
+
+A record (ETCDSnapshotFile, k3s.cattle.io/v1) says where a snapshot is and whether it failed; it is read from etcd
+itself. Sources: k3s-io/api, k3s.cattle.io/v1/types.go; k3s, pkg/etcd/snapshot.go, for the names of files.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from backstay.core.errors import SourceError
+from backstay.tiers.etcd.api.client import EtcdClient
+from backstay.tiers.etcd.controlplane import ControlPlane
+
+RECORDS = "k3s.cattle.io/etcdsnapshotfiles/"
+MAX_RECORDS = 5000
+_NAME = re.compile(r"(?P<base>.+)-(?P<unix>[0-9]{9,11})(\.zip)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class OwnSnapshot:
+    """One snapshot that k3s took. ``taken_at`` is None where nothing says it; ``error`` is that of its record."""
+
+    name: str
+    node: str
+    location: str  # file:///var/lib/... or s3://bucket/key
+    taken_at: datetime | None
+    size_bytes: int
+    ready: bool = True
+    error: str = ""
+
+
+def own_snapshots(plane: ControlPlane) -> tuple[list[OwnSnapshot], list[str]]:
+    """All that can be seen from this machine, newest first, and in sentences what could not be. Nothing where this is
+    no server of k3s or RKE2."""
+    if not plane.is_rancher or not plane.db_dir.is_dir():
+        return [], []
+    troubles: list[str] = []
+    found: dict[tuple[str, str], OwnSnapshot] = {}
+    for read in (_records, _files):  # a file that is there says more than its record
+        try:
+            found |= {(one.name, one.location): one for one in read(plane)}
+        except (SourceError, OSError) as error:
+            troubles.append(f"not all snapshots of {plane.flavor.value} itself could be listed: {error}")
+    oldest = datetime.fromtimestamp(0, UTC)
+    return sorted(found.values(), key=lambda one: (one.taken_at or oldest, one.name), reverse=True), troubles
+
+
+def _files(plane: ControlPlane) -> Iterator[OwnSnapshot]:
+    if not plane.snapshots_dir.is_dir():
+        return
+    for path in sorted(plane.snapshots_dir.iterdir()):
+        if path.is_file() and not path.is_symlink() and not path.name.startswith(f"{plane.base}-"):
+            yield OwnSnapshot(path.name, plane.node, path.as_uri(), _time_in(path.name), path.stat().st_size)
+
+
+def _records(plane: ControlPlane) -> Iterator[OwnSnapshot]:
+    prefix = f"{plane.prefix.rstrip('/')}/{RECORDS}".encode()
+    error: SourceError | None = None
+    for endpoint in plane.endpoints:
+        try:
+            with EtcdClient(endpoint, plane.tls) as client:
+                values = [item.value for item in client.range(prefix, limit=MAX_RECORDS)]
+        except SourceError as failed:
+            error = failed
+            continue
+        for value in values:
+            if (record := _record(value)) is not None:
+                yield record
+        return
+    if error is not None:
+        raise error
+
+
+def _record(value: bytes) -> OwnSnapshot | None:
+    """What a record says; None for what is none."""
+    try:
+        document = json.loads(value)
+    except ValueError:
+        return None
+    spec, status = _mapping(document, "spec"), _mapping(document, "status")
+    name, location = _text(spec, "snapshotName"), _text(spec, "location")
+    if not name or not location:
+        return None
+    return OwnSnapshot(
+        name=name,
+        node=_text(spec, "nodeName"),
+        location=_plain(location),
+        taken_at=_moment(_text(status, "creationTime")) or _time_in(name),
+        size_bytes=_size(status.get("size")),
+        ready=status.get("readyToUse") is not False,
+        error=_text(_mapping(status, "error"), "message"),
+    )
+
+
+def _plain(location: str) -> str:
+    """A file's location as ``Path.as_uri`` writes it."""
+    parts = urlsplit(location)
+    return f"file://{unquote(parts.path)}" if parts.scheme == "file" else location
+
+
+def _mapping(document: Any, name: str) -> Mapping[str, Any]:
+    found = document.get(name) if isinstance(document, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _text(document: Mapping[str, Any], name: str) -> str:
+    found = document.get(name)
+    return found if isinstance(found, str) else ""
+
+
+def _size(found: Any) -> int:
+    """A quantity of Kubernetes, which k3s writes as a plain number."""
+    return int(found) if isinstance(found, int | str) and str(found).isdigit() else 0
+
+
+def _time_in(name: str) -> datetime | None:
+    match = _NAME.fullmatch(name)
+    return datetime.fromtimestamp(int(match["unix"]), UTC) if match else None
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
