@@ -12,6 +12,7 @@
     +-- ToolError                                     a program Backstay runs (missing, too old, failed)
     +-- SourceError, DumpIncomplete, UnknownArchive   the thing protected could not be read, or not wholly
     +-- SnapshotDamaged                               an etcd snapshot is not its cluster's state (13)
+    +-- Undecodable                                   an object in a snapshot cannot be read
     +-- RestoreError                                  a restore stopped; says what is live
     +-- DrillFailed                                   a drill could not be done
     +-- CatalogError, NoSuchBackup, FormatTooNew      what the store says of its backups
@@ -218,6 +219,12 @@ class SnapshotDamaged(BackstayError):
 
     code = "etcd.snapshot_damaged"
     exit_code = 13
+
+
+class Undecodable(BackstayError):
+    """A value in etcd is not an object of Kubernetes that can be read: its bytes, its kind or its encoding."""
+
+    code = "etcd.undecodable"
 
 
 class RestoreError(BackstayError):

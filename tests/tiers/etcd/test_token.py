@@ -162,7 +162,7 @@ def test_keys_that_old_versions_wrote(old):
 def test_values_that_k3s_does_not_write(value):
     found = check({key_name("p"): value}, "p")
     assert not found.opens
-    assert found.why
+    assert "not what k3s writes" in found.why or "cut short" in found.why
 
 
 @pytest.mark.parametrize("plain", [b"", b"[]", b"{}", b"3", b"{", b'{"a":3}', b'{"a":{"Content":"?"}}', b"[" * 100_000])

@@ -9,10 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from backstay.core.errors import SecretError, Undecodable
 from backstay.tiers.etcd.controlplane import ControlPlane
 from backstay.tiers.etcd.file.keyspace import live
 from backstay.tiers.etcd.kube.decode import decode
-from backstay.tiers.etcd.kube.envelope import Undecodable
 from backstay.tiers.etcd.token import BOOTSTRAP, TokenCheck, check, key_name, password_of
 
 MAX_NODES = 5000  # the most that Kubernetes supports ("Considerations for large clusters")
@@ -56,7 +56,10 @@ def read_facts(path: Path, plane: ControlPlane) -> Facts:
 
 def _token_hash(bootstrap: Mapping[str, bytes], token: str | None) -> str:
     """What k3s keeps as ``k3s-token-hash``: the end of the name of its bootstrap data."""
-    own = key_name(password_of(token)) if token else ""
+    try:
+        own = key_name(password_of(token)) if token else ""
+    except SecretError:  # ``check`` says so
+        own = ""
     name = own if own in bootstrap else next(iter(bootstrap)) if len(bootstrap) == 1 else ""
     return name.removeprefix(BOOTSTRAP)
 

@@ -118,7 +118,7 @@ def _open(value: bytes, password: str) -> Any:
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    salt, colon, encoded = value[:MAX_VALUE].partition(b":")
+    salt, colon, encoded = value.partition(b":")
     if len(value) > MAX_VALUE or not colon or not 0 < len(salt) <= MAX_SALT:
         raise _Sealed("the bootstrap data is not what k3s writes")
     try:

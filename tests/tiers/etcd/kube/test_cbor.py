@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backstay.core.errors import Undecodable
 from backstay.tiers.etcd.kube.cbor import MAX_DEPTH, loads
-from backstay.tiers.etcd.kube.envelope import Undecodable
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backstay.core.errors import Undecodable
 from backstay.tiers.etcd.kube import decode as decoding
 from backstay.tiers.etcd.kube import table
 from backstay.tiers.etcd.kube.decode import MAX_MESSAGES, decode
-from backstay.tiers.etcd.kube.envelope import Encoding, Undecodable
+from backstay.tiers.etcd.kube.envelope import Encoding
 from backstay.tiers.etcd.wire import message
 from tests.tiers.etcd.kube.stored import lines, meta, one, unknown, value
 
@@ -71,6 +72,12 @@ def test_a_string_that_is_not_utf8_is_replaced_and_reported():
 def test_a_message_in_two_parts_is_one():
     body = message((1, message((1, b"first"))), (1, message((3, b"ns"))))
     assert decode(unknown("v1", "ConfigMap", body)).object["metadata"] == {"name": "first", "namespace": "ns"}
+
+
+def test_maps_are_in_the_order_of_their_keys():
+    pairs = [(2, message((1, key), (2, b"x"))) for key in (b"b", "é".encode(), b"a", b"B")]
+    found = decode(unknown("v1", "ConfigMap", message((1, meta()), *pairs)))
+    assert list(found.object["data"]) == ["B", "a", "b", "é"]
 
 
 def test_numbers_may_come_packed():
@@ -162,9 +169,8 @@ def test_an_error_names_the_key_of_an_encrypted_value_and_the_kind_of_an_unknown
     assert caught.value.context == {"api_version": "apps/v9", "kind": "Thing"}
 
 
-def nested_schema(depth):
-    """A definition whose schema is so many schemas within each other."""
-    inner = b""
+def nested_schema(depth, inner=b""):
+    """A definition whose schema is so many schemas within each other, around ``inner``."""
     for _ in range(depth):
         inner = message((28, inner))  # not
     validation = message((1, inner))
@@ -183,6 +189,13 @@ def test_depth_is_bounded():
     for depth in (MAX_MESSAGES, 10_000):
         with pytest.raises(Undecodable, match="deeply"):
             decode(nested_schema(depth))
+
+
+def test_the_depth_of_messages_and_of_json_within_add_up():
+    default = message((8, message((1, b"[" * 100 + b"]" * 100))))
+    assert decode(nested_schema(10, default))
+    with pytest.raises(Undecodable, match="deeply"):
+        decode(nested_schema(80, default))
 
 
 KINDS = st.sampled_from(table.kinds())

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backstay.core.errors import Undecodable
 from backstay.tiers.etcd.kube import forms
-from backstay.tiers.etcd.kube.envelope import Undecodable
 from backstay.tiers.etcd.wire import message
 
 SECOND = 10**9

@@ -106,6 +106,14 @@ def test_a_name_cannot_end_the_comment():
     assert found.yaml.splitlines()[0].startswith("# ConfigMap data: {} a kind: Secret")
 
 
+def test_nothing_in_a_name_reaches_the_terminal_as_a_command():
+    evil = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a\x1b[2Jb\u202ec\x00d"}}
+    text = manifest(evil).yaml
+    assert all(line.isprintable() for line in text.splitlines() if line.startswith("#"))
+    assert not any(char < " " or "\x7f" <= char < "\xa0" for char in text.replace("\n", ""))
+    assert yaml.safe_load(text)["metadata"] == evil["metadata"]
+
+
 def test_secrets_are_flagged():
     found = manifest(written("v1 Secret cardboard"))
     assert found.secrets

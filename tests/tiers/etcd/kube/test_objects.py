@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backstay.core.errors import Undecodable
 from backstay.tiers.etcd.kube.decode import decode
-from backstay.tiers.etcd.kube.envelope import Undecodable
 from backstay.tiers.etcd.kube.names import GROUPS, custom_type, singular, type_of
 from backstay.tiers.etcd.kube.objects import (
     Resource,

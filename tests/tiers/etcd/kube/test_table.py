@@ -46,7 +46,7 @@ type Basket struct {
 type BasketSpec struct {
 	Apples []string `json:"apples" protobuf:"bytes,1,rep,name=apples"`
 	Count *int32 `json:"howMany,omitempty" protobuf:"varint,2,opt,name=count"`
-	BasketSource `json:",inline" protobuf:"bytes,3,opt,name=basketSource"`
+	BasketSource `json:",inline,omitempty" protobuf:"bytes,3,opt,name=basketSource"`
 	Tags Tags `json:"tags,omitempty" protobuf:"bytes,4,opt,name=tags"`
 }
 type BasketSource struct {
@@ -111,9 +111,10 @@ def test_older_modules_add_what_is_gone_and_change_nothing(tool, tmp_path):
     newer = module_with(tmp_path / "api@v2")
     proto = PROTO.replace("optional int32 count = 2;", "optional string count = 2;\n  optional string gone = 9;")
     proto += "message Crate {\n  optional bool full = 1;\n}\n"
-    older = module_with(tmp_path / "api@v1", proto, GO)
+    older = module_with(tmp_path / "api@v1", proto, GO.replace("howMany", "wasCalled"))
     fruit = tool.table([newer, older])["packages"]["k8s.io.api.fruit.v1"]
     assert fruit["BasketSpec"][1] == [2, "howMany", "int32", "po"]
+    assert [row[0] for row in fruit["BasketSpec"]] == [1, 2, 3, 4, 9]
     assert fruit["BasketSpec"][-1] == [9, "gone", "string", "a"]
     assert fruit["Crate"] == [[1, "full", "bool", ""]]
 

@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from backstay.core.errors import Undecodable
 from backstay.tiers.etcd import wire
 from backstay.tiers.etcd.kube import cbor, forms, plain, table
-from backstay.tiers.etcd.kube.envelope import Encoding, Undecodable, encrypted, open_envelope
+from backstay.tiers.etcd.kube.envelope import Encoding, encrypted, open_envelope
 from backstay.tiers.etcd.kube.table import Field
 
 MAX_MESSAGES = 100  # one within the other; protobuf's own libraries stop there too

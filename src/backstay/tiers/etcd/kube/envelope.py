@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from backstay.core.errors import BackstayError
+from backstay.core.errors import Undecodable
 from backstay.tiers.etcd.wire import Malformed, fields
 
 PROTOBUF_MAGIC = b"k8s\x00"
@@ -18,12 +18,6 @@ ENCRYPTED_MAGIC = b"k8s:enc:"
 JSON_SPACE = b" \t\r\n"
 
 _ENCRYPTED = re.compile(rb"k8s:enc:([a-z0-9]{1,32}):v\d{1,3}:([^:\x00-\x1f]{1,253}):")
-
-
-class Undecodable(BackstayError):
-    """A value in etcd is not an object of Kubernetes that can be read: its bytes, its kind or its encoding."""
-
-    code = "etcd.undecodable"
 
 
 class Encoding(StrEnum):

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from backstay.core.errors import Undecodable
 from backstay.tiers.etcd import wire
 from backstay.tiers.etcd.kube import cbor, plain, table
-from backstay.tiers.etcd.kube.envelope import Undecodable, text
+from backstay.tiers.etcd.kube.envelope import text
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ZERO_TIME = -62_135_596_800  # the seconds of 0001-01-01, which is Go's "no time"

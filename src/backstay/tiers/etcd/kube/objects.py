@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from backstay.core.errors import Undecodable
 from backstay.tiers.etcd.kube import forms, plain
 from backstay.tiers.etcd.kube.decode import decode
-from backstay.tiers.etcd.kube.envelope import Encoding, Undecodable, encrypted, open_envelope, text
+from backstay.tiers.etcd.kube.envelope import Encoding, encrypted, open_envelope, text
 from backstay.tiers.etcd.kube.names import GROUPS, STORED_AS, CustomType, custom_type, type_of
 from backstay.tiers.etcd.wire import Malformed, fields
 

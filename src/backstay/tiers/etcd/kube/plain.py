@@ -5,8 +5,9 @@ import math
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
+from backstay.core.errors import Undecodable
 from backstay.tiers.etcd.kube import cbor
-from backstay.tiers.etcd.kube.envelope import CBOR_MAGIC, Undecodable
+from backstay.tiers.etcd.kube.envelope import CBOR_MAGIC
 
 MAX_DEPTH = cbor.MAX_DEPTH
 

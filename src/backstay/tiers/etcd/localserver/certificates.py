@@ -32,7 +32,8 @@ def issue(folder: Path) -> tuple[ServerTls, TlsFiles]:
         made = made.serial_number(x509.random_serial_number())
         return made.not_valid_before(now - dt.timedelta(hours=1)).not_valid_after(now + dt.timedelta(days=DAYS))
 
-    ca = builder(issuer, ca_key.public_key()).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    is_ca = x509.BasicConstraints(ca=True, path_length=0)
+    ca = builder(issuer, ca_key.public_key()).add_extension(is_ca, critical=True)
     usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
     names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(HOST))])
     leaf = builder(subject, key.public_key()).add_extension(usage, critical=False).add_extension(names, critical=False)
