@@ -23,6 +23,12 @@ def program(name: str) -> Path:
     return Path(spec.origin).parent / "etcdbin" / name
 
 
+def server_version() -> tuple[int, ...]:
+    """The version of etcd, such as (3, 5, 1)."""
+    first = _run("etcd", "--version").splitlines()[0]
+    return tuple(int(part) for part in first.rpartition(" ")[2].split("."))
+
+
 def utl(*arguments: object) -> str:
     """Run etcdutl; its standard output."""
     return _run("etcdutl", *arguments)

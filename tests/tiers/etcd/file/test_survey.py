@@ -12,7 +12,7 @@ from backstay.tiers.etcd.file.records import Alarm, revision_key
 from backstay.tiers.etcd.file.survey import survey
 from backstay.tiers.etcd.wire import message
 from tests.tiers.etcd.file.handmade import record, tombstone, write_database
-from tests.tiers.etcd.file.stock import Etcd
+from tests.tiers.etcd.file.stock import Etcd, server_version
 from tests.tiers.etcd.file.story import STEPS, Taken, take
 
 
@@ -61,9 +61,11 @@ RESOURCES = {
 
 
 def test_a_store_that_was_emptied_has_the_revision_of_its_compaction(story: dict[str, Taken]) -> None:
-    found = survey(story["nothing_left"].path)
-    assert (found.keys, found.records, found.revision) == (0, 0, 0)
-    assert found.compact_revision == story["nothing_left"].revision
+    taken = story["nothing_left"]
+    found = survey(taken.path)
+    assert (found.keys, found.compact_revision) == (0, taken.revision)
+    if server_version() < (3, 5, 15):  # later ones keep the tombstones of the compact revision
+        assert (found.records, found.revision) == (0, 0)
 
 
 def test_bootstrap_data_that_are_live_are_named(story: dict[str, Taken]) -> None:
@@ -129,7 +131,7 @@ def test_numbers_of_the_meta_bucket(story: dict[str, Taken]) -> None:
     first, last = survey(story["puts"].path), survey(story["begun_again"].path)
     assert 8 < first.consistent_index < last.consistent_index
     assert first.term == 2
-    assert first.storage_version == ""
+    assert first.storage_version == ("3.6.0" if server_version()[:2] == (3, 6) else "")
     assert first.page_size == 4096
     assert 0 < first.in_use_bytes <= first.size_bytes
 

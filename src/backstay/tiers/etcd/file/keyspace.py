@@ -103,8 +103,6 @@ def _users(bolt: BoltFile, leaf: Leaf, prefix: bytes) -> Iterator[tuple[int, byt
     for index, (key, start, end) in enumerate(zip(leaf.keys, leaf.starts, leaf.ends, strict=True)):
         if not is_revision(key):
             raise SnapshotDamaged(f"{bolt.name} is damaged: page {leaf.page} has a record without a revision")
-        user = short_key(data, start, end)
-        if user is None:
-            user = user_key(data[start:end], bolt.name, main_of(key))
+        user = short_key(data, start, end) or user_key(data[start:end], bolt.name, main_of(key))
         if user.startswith(prefix):
             yield index, user
