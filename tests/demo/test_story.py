@@ -55,8 +55,11 @@ def test_the_whole_story_and_what_it_keeps_until_stopped(place):
         assert "367,687 rows in 5 tables" in done.stdout
         assert re.search(r"public\.flights +336,776 +336,776 +[0-9a-f]{16} equal", done.stdout)
         assert re.search(r'public\."new\\nline" +2 +2 +[0-9a-f]{16} equal', done.stdout)
-        assert done.stdout.count(" equal\n") == 37 + 2 + 5 + 2
-        assert "all 4 targets proven" in done.stdout
+        assert done.stdout.count(" equal\n") == 37 + 2 + 5 + 2 + 1
+        assert "all 5 targets proven" in done.stdout
+        assert re.search(r"[0-9,]+ keys, values and revisions   [0-9a-f]{16} equal", done.stdout)
+        assert "kind: Deployment\nmetadata:\n  name: search\n" in done.stdout
+        assert "HashKV at revision" in done.stdout
         export = re.search(r"export BACKSTAY_CONFIG=(\S+)", done.stdout)
         assert export
         options["env"]["BACKSTAY_CONFIG"] = export[1]
@@ -84,7 +87,7 @@ def test_not_kept_it_leaves_nothing(place, capsys):
     assert list(place.iterdir()) == []
 
 
-@pytest.mark.parametrize("moment", ["Everything stays", "SeaweedFS at", "$ backstay backup"])
+@pytest.mark.parametrize("moment", ["Everything stays", "SeaweedFS at", "$ backstay backup", "$ backstay drill etcd"])
 def test_interrupted_it_leaves_nothing(place, moment):
     command, options = demo(place)
     with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True, **options) as process:

@@ -138,9 +138,10 @@ class _Proving:
         return survey(self.path, prefix=prefix, compact_revision=compact_revision, advance=watch)
 
     def _file(self, facts: Facts) -> File:
-        found = {"k3s-cluster-id": facts.cluster_uid, "k3s-node-name": self.plane.node}
-        found |= {"k3s-token-hash": facts.token_hash}
-        metadata = {name: value for name, value in found.items() if value} if self.plane.is_rancher else {}
+        found = {"cluster-id": facts.cluster_uid, "node-name": self.plane.node, "token-hash": facts.token_hash}
+        program = self.plane.flavor.value
+        metadata = {f"{program}-{name}": value for name, value in found.items() if value}
+        metadata = metadata if self.plane.is_rancher else {}
         return File(SNAPSHOT, name=self._stem, metadata=metadata)
 
     def _metadata(self, facts: Facts) -> list[Artifact]:

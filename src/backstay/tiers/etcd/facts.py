@@ -16,7 +16,7 @@ from backstay.tiers.etcd.kube.decode import decode
 from backstay.tiers.etcd.token import BOOTSTRAP, TokenCheck, check, key_name, password_of
 
 MAX_NODES = 5000  # the most that Kubernetes supports ("Considerations for large clusters")
-EXTRA_METADATA = "configmaps/kube-system/k3s-etcd-snapshot-extra-metadata"
+EXTRA_METADATA = "configmaps/kube-system/{program}-etcd-snapshot-extra-metadata"  # program: k3s or rke2
 SERVER_LABELS = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/etcd")
 
 
@@ -48,7 +48,9 @@ def read_facts(path: Path, plane: ControlPlane) -> Facts:
         cluster_uid=_text(_object(path, prefix + b"namespaces/kube-system"), "metadata", "uid"),
         nodes={name: _text(node, "status", "nodeInfo", "kubeletVersion") for name, node in nodes.items()},
         servers=tuple(name for name, node in nodes.items() if _is_server(node)),
-        extra_metadata=_strings(_object(path, prefix + EXTRA_METADATA.encode()).get("data")),
+        extra_metadata=_strings(
+            _object(path, prefix + EXTRA_METADATA.format(program=plane.flavor.value).encode()).get("data")
+        ),
         token_hash=_token_hash(bootstrap, token),
         token=check(bootstrap, token) if token else None,
     )

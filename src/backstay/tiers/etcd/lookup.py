@@ -3,22 +3,24 @@
 An object that was deleted by mistake comes back out of here; nothing has to be reset for it.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from backstay.core.errors import UsageError
+from backstay.core.errors import Undecodable, UsageError
 from backstay.core.model import Progress
 from backstay.tiers.base import Source
 from backstay.tiers.etcd.controlplane import ControlPlane
+from backstay.tiers.etcd.file.census import OTHER, resource
 from backstay.tiers.etcd.file.keyspace import live
 from backstay.tiers.etcd.file.survey import survey
 from backstay.tiers.etcd.file.trailer import check_trailer
 from backstay.tiers.etcd.kube.decode import Decoded, decode
-from backstay.tiers.etcd.kube.envelope import Undecodable, encrypted
+from backstay.tiers.etcd.kube.envelope import encrypted
 from backstay.tiers.etcd.kube.names import GROUPS, STORED_AS, CustomType
-from backstay.tiers.etcd.kube.objects import Entry, Row, Selected, counts, custom_types, listing, select, type_of
+from backstay.tiers.etcd.kube.objects import Entry, Row, Selected, custom_types, listing, select, type_of
 from backstay.tiers.etcd.restore.fetch import fetch
 from backstay.tiers.etcd.scratch import spool_folder
 
@@ -35,11 +37,12 @@ class Snapshot:
     at: int | None = None
 
     def resources(self) -> Mapping[str, int]:
-        """How many live keys there are of each kind; as of an earlier revision only those of objects. Raises
-        ``SnapshotDamaged``, and ``UsageError`` for a revision that is not in the snapshot."""
-        if self.at is not None:
-            return counts(self._rows(f"{self.prefix}/"), self.prefix)
-        return survey(self.path, prefix=self.prefix.encode()).resources
+        """How many live keys there are of each kind. Raises ``SnapshotDamaged``, and ``UsageError`` for a revision that
+        is not in the snapshot."""
+        if self.at is None:
+            return survey(self.path, prefix=self.prefix.encode()).resources
+        found = Counter(_kind_of(key, f"{self.prefix}/".encode()) for key, _ in live(self.path, b"", at=self.at))
+        return dict(sorted(found.items()))
 
     def entries(self, word: str, namespace: str | None, name: str | None = None) -> Iterator[Entry]:
         """A line for each object of a kind, as people call it (``po``, ``deployments.apps``). Raises ``UsageError``."""
@@ -69,7 +72,7 @@ class Snapshot:
         found = type_of(word, custom)
         if found is not None and (found in GROUPS or any(found == one.label for one in custom)):
             return found
-        known = self.resources()
+        known = {kind: count for kind, count in self.resources().items() if kind != OTHER}
         kind = next((kind for kind in (found, word) if kind in known), None)
         if kind is None:
             raise UsageError(
@@ -83,6 +86,14 @@ class Snapshot:
 
     def _rows(self, prefix: str) -> Iterator[Row]:
         return ((key, item.value, item.mod_revision) for key, item in live(self.path, prefix.encode(), at=self.at))
+
+
+def _kind_of(key: bytes, prefix: bytes) -> str:
+    """As a survey counts it."""
+    if not key.startswith(prefix):
+        return OTHER
+    first, _, rest = key.removeprefix(prefix).partition(b"/")
+    return resource(first, rest.partition(b"/")[0])
 
 
 def _places(kind: str) -> list[str]:
