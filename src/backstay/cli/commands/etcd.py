@@ -73,14 +73,14 @@ def get(
 ) -> int:
     """Look into a snapshot of etcd, with no cluster: the kinds of object it has, those of one kind, or one
     object as YAML that `kubectl apply -f -` takes. What was deleted by mistake comes back without
-    resetting anything. Objects that the API server encrypted cannot be read here, and are said to be so.
+    resetting anything. What the API server encrypted cannot be read here, and is said to be so.
 
     Examples:
       backstay etcd get
       backstay etcd get deployments -n shop
       backstay etcd get deployment web -n shop > web.yaml
       backstay etcd get secrets --from etcd@20260211-020000
-      backstay etcd get po --from-file /var/lib/rancher/k3s/server/db/snapshots/etcd-snapshot-a-1766000000
+      backstay etcd get po --from-file etcd-snapshot-server-1-1766000000.zip
 
     Exit status: 0; 1 no such backup or object, or one that cannot be read; 2 usage or configuration;
     10 store unreachable; 12 cannot decrypt; 13 damaged; 130 interrupted.

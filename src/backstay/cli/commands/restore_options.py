@@ -76,6 +76,9 @@ class OfEtcd:
         ),
     ] = field(default_factory=list)
     member_name: Annotated[str | None, Parameter(metavar="NAME", help="etcd: which of them this machine is.")] = None
+    force_version: Annotated[
+        bool, Parameter(help="etcd: also by a server or program that is older than what wrote the backup.")
+    ] = False
     token: Annotated[
         str | None, Parameter(metavar="REF", help="k3s, RKE2: the server token of then, in place of the configured.")
     ] = None
@@ -84,9 +87,15 @@ class OfEtcd:
         """As the tier understands them. Raises ``UsageError`` for what it has no use for."""
         if tier is not TierKind.ETCD:
             _refuse(tier, {"--bump-revision": self.bump_revision, "--member": self.member,
-                           "--member-name": self.member_name, "--token": self.token})  # fmt: skip
+                           "--member-name": self.member_name, "--token": self.token,
+                           "--force-version": self.force_version})  # fmt: skip
             return {}
-        return {"bump_revision": self.bump_revision, "members": list(self.member), "name": self.member_name}
+        return {
+            "bump_revision": self.bump_revision,
+            "members": list(self.member),
+            "name": self.member_name,
+            "force_version": self.force_version,
+        }
 
     def choices(self) -> dict[str, Any]:
         """As ``open_app`` takes them. Raises ``UsageError``."""

@@ -47,6 +47,8 @@ def control_plane(
 
 
 def _tls(etcd: ResolvedEtcd, usual: TlsFiles | None) -> TlsFiles | None:
+    if not any(endpoint.startswith("https://") for endpoint in etcd.endpoints):
+        return None
     if etcd.ca_file is None and usual is None:
         return None
     found = usual or TlsFiles(Path())

@@ -44,13 +44,12 @@ def read_facts(path: Path, plane: ControlPlane) -> Facts:
     bootstrap = {found.key.decode(errors="replace"): found.value for _, found in live(path, BOOTSTRAP.encode())}
     token = plane.token() if bootstrap else None
     nodes = _nodes(path, prefix)
+    extra = prefix + EXTRA_METADATA.format(program=plane.flavor.value).encode()
     return Facts(
         cluster_uid=_text(_object(path, prefix + b"namespaces/kube-system"), "metadata", "uid"),
         nodes={name: _text(node, "status", "nodeInfo", "kubeletVersion") for name, node in nodes.items()},
         servers=tuple(name for name, node in nodes.items() if _is_server(node)),
-        extra_metadata=_strings(
-            _object(path, prefix + EXTRA_METADATA.format(program=plane.flavor.value).encode()).get("data")
-        ),
+        extra_metadata=_strings(_object(path, extra).get("data")),
         token_hash=_token_hash(bootstrap, token),
         token=check(bootstrap, token) if token else None,
     )

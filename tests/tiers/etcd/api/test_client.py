@@ -244,3 +244,13 @@ def test_what_etcd_refuses_is_told_in_its_words(code, words, reason, hint):
     assert endpoint in caught.value.message
     assert caught.value.context["reason"] == reason
     assert hint in caught.value.hint
+
+
+def test_a_key_that_is_not_there_is_none_and_not_the_next_one(tmp_path):
+    with single(tmp_path) as server, client_of(server) as client:
+        client.put(b"/a", b"1")
+        client.put(b"/c", b"3")
+        assert client.get(b"/b") is None
+        found = client.get(b"/c")
+        assert found is not None
+        assert found.value == b"3"

@@ -1,6 +1,6 @@
 """Restore (or undo, or join again) in a process of its own that is killed (SIGKILL) before or after it records a step.
 
-    python -m tests.tiers.etcd.restore.killed run|undo MACHINE FOLDER AT before|after JOURNAL
+    python -m tests.tiers.etcd.restore.killed run|undo|to MACHINE FOLDER AT before|after JOURNAL
     python -m tests.tiers.etcd.restore.killed rejoin MACHINE - AT before|after -
 
 AT is a step, or ``rename-2`` for the second renaming of a folder. Exit 0: it ended before that step.
@@ -28,8 +28,11 @@ def main(verb: str, machine: str, folder: str, at: str, when: str, journal: str)
         Rejoin(server.plane, plan_rejoin(server.plane, server.system, STAMP), server.system, NoProgress()).run()
         return
     source = load_source(Path(folder))
-    work = Restore(server.plane, plan_of(server, source), server.system, StepsFile(Path(journal)), NoProgress())
-    work.run(source) if verb == "run" else work.undo()
+    options = {"to": str(Path(folder).with_name("to"))} if verb == "to" else {}
+    work = Restore(
+        server.plane, plan_of(server, source, **options), server.system, StepsFile(Path(journal)), NoProgress()
+    )
+    work.undo() if verb == "undo" else work.run(source)
 
 
 def kill_at(at: str, when: str) -> None:

@@ -1,9 +1,9 @@
 """A stand-in for ``k3s`` and ``rke2``: only the part that keeps etcd, and that with the real etcd and etcdutl.
 
-It runs no Kubernetes. What it does, and in which order, is what k3s does (pkg/cli/server/server.go, pkg/etcd/etcd.go and
+It runs no Kubernetes. What it does, and in which order, is what k3s does (pkg/cli/server/server.go, pkg/etcd/etcd.go,
 pkg/cluster/bootstrap.go): refusals first, then the database renamed, the snapshot restored, the flag, etcd alone for a
-moment, the token against the bootstrap data, the certificates written, the message. Its ports, its programs and where it
-is to fail or to wait are in ``standin.json`` in the data folder; the version comes from the environment.
+moment, the token against the bootstrap data, the certificates written, the message. Its ports, its programs and where
+it is to fail or to wait are in ``standin.json`` in the data folder; the version comes from the environment.
 
     k3s --version
     k3s server [--data-dir D] [--config C] [--cluster-reset [--cluster-reset-restore-path=P]] [--etcd-s3=false]
@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 NAME = os.environ.get("STANDIN_NAME", "k3s")
 BOOTSTRAP = "/bootstrap/"
+STARTING = "starting kubernetes: preparing server: start managed database"
 
 
 def main(words):
@@ -103,16 +104,15 @@ class Server:
         if not os.fork():
             self.first_start()
             os._exit(0)
-        self.become_etcd(name, "--initial-cluster-state=new", f"--initial-cluster={name}={self.peer}")
+        return self.become_etcd(name, "--initial-cluster-state=new", f"--initial-cluster={name}={self.peer}")
 
     # the reset
 
     def reset(self):
         path = self.settings.get("cluster-reset-restore-path", "")
         if self.settings.get("server"):
-            fatal(
-                "cannot perform cluster-reset while server URL is set - remove server from configuration before resetting"
-            )
+            why = "remove server from configuration before resetting"
+            fatal(f"cannot perform cluster-reset while server URL is set - {why}")
         if path and not self.settings.get("token") and not (self.server / "token").exists():
             fatal(f"{self.server}/token does not exist, please pass --token to complete the restoration")
         if not (self.etcd / "name").exists():
@@ -121,26 +121,24 @@ class Server:
             self.restore(path)
         elif self.flag.exists():
             fatal(
-                f"Managed etcd cluster membership was previously reset, please remove the cluster-reset flag and start "
-                f"{NAME} normally. If you need to perform another cluster reset, you must first manually delete the {self.flag} file"
+                "Managed etcd cluster membership was previously reset, please remove the cluster-reset flag and start "
+                f"{NAME} normally. If you need to perform another cluster reset, you must first manually delete the "
+                f"{self.flag} file"
             )
         name = self.new_name()
         self.flag.write_bytes(b"")
         self.stage("restored")
         self.alone(name)
-        time.sleep(self.told.get("last-sleep", 0))
         info(
-            "Managed etcd cluster membership has been reset, restart without --cluster-reset flag now. Backup and delete "
-            "${datadir}/server/db on each peer etcd server and rejoin the nodes"
+            "Managed etcd cluster membership has been reset, restart without --cluster-reset flag now. Backup and "
+            "delete ${datadir}/server/db on each peer etcd server and rejoin the nodes"
         )
         return 0
 
     def restore(self, path):
         if self.settings.get("etcd-s3") == "true":
-            fatal(
-                f"starting kubernetes: preparing server: start managed database: The specified key does not exist: {path}"
-            )
-        if not os.path.exists(path):
+            fatal(f"{STARTING}: The specified key does not exist: {path}")
+        if not Path(path).exists():
             fatal(f"etcd: snapshot path does not exist: {path}")
         name = (self.etcd / "name").read_text()
         old = self.db / f"etcd-old-{int(time.time())}"
@@ -152,9 +150,7 @@ class Server:
         words += [f"--initial-cluster={name}={self.peer}", f"--initial-advertise-peer-urls={self.peer}"]
         done = subprocess.run(words, capture_output=True, text=True, timeout=60)
         if done.returncode:
-            fatal(
-                f"starting kubernetes: preparing server: start managed database: {(done.stderr + done.stdout).strip()[-400:]}"
-            )
+            fatal(f"{STARTING}: {(done.stderr + done.stdout).strip()[-400:]}")
 
     def alone(self, name):
         """etcd by itself: does the token open the bootstrap data, and what certificates are in it."""
@@ -255,7 +251,7 @@ class Server:
     def become_etcd(self, name, *flags):
         sys.stderr.flush()
         command = self.command(name)
-        os.execv(command[0], [*command, *flags])
+        os.execv(command[0], [*command, *flags])  # noqa: S606 - as the process that systemd knows
 
     def healthy(self, etcd):
         for _ in range(300):

@@ -1,12 +1,15 @@
 """A k3s server restored, alone: what came back, what was kept, what was run, on an old machine and on a new one."""
 
 import io
+import json
 import tarfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from backstay.catalog.journal import plan_fields, plan_from
+from backstay.catalog.records import Fields
 from backstay.core.errors import RestoreError, UsageError
 from backstay.core.model import Artifact
 from backstay.tiers.etcd.file.keyspace import live
@@ -81,6 +84,27 @@ def test_planning_changes_nothing_and_says_what_will_be(server, source):
     assert "Token: from " in notes
     assert "its hash is that of the snapshot" in notes
     assert TOKEN not in repr(plan)
+
+
+def test_the_plan_survives_its_journal(server, source):
+    plan = plan_of(server, source, bump_revision=5)
+    assert plan_from(Fields(json.loads(json.dumps(plan_fields(plan))), "x")) == plan
+
+
+def test_another_address_or_another_name_is_told_of(server, source):
+    there = {
+        **source.backup.source,
+        "members": [{"name": "server-1-0a1b2c3d", "peer_urls": ["https://192.0.2.7:2380"]}],
+    }
+    moved = replace(source, backup=replace(source.backup, source=there))
+    server.configure(node_name="server-one")
+    notes = "\n".join(plan_of(server, moved).notes)
+    assert "calls this machine server-one, Backstay server-1" in notes
+    (server.root / "bin/hostname").write_text("#!/bin/sh\necho 192.0.2.9\n")
+    (server.root / "bin/hostname").chmod(0o755)
+    assert "The address of server-1 was 192.0.2.7 then" in "\n".join(plan_of(server, moved).notes)
+    (server.root / "bin/hostname").write_text("#!/bin/sh\necho 192.0.2.7 10.0.0.1\n")
+    assert "The address of" not in "\n".join(plan_of(server, moved).notes)
 
 
 def test_revisions_are_raised_where_that_is_asked_for(server, source):

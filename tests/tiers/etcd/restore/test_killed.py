@@ -1,4 +1,4 @@
-"""kill -9 at every step of a restore of k3s: it goes on, or everything is as before; nothing of either state is lost."""
+"""kill -9 at every step of a restore of k3s: it goes on, or all is as before; nothing of either state is lost."""
 
 import subprocess
 import sys

@@ -137,8 +137,8 @@ class TestPlan:
     @pytest.mark.parametrize(
         ("options", "match"),
         [
-            ({"members": ["a=http://127.0.0.1:1"]}, "members: not with k3s"),
-            ({"to": "/tmp/x"}, "to: not with k3s"),
+            ({"members": ["a=http://127.0.0.1:1"]}, "--member: not with k3s"),
+            ({"to": "/tmp/x"}, "--to: not with k3s"),
             ({"bump_revision": -1}, "cannot be raised by -1"),
             ({"tables": ["x"]}, "has no option tables"),
         ],
@@ -178,7 +178,7 @@ class TestFetched:
 
     def test_a_snapshot_that_is_not_of_k3s(self, server, source, tmp_path, refused):
         with server.ask_client() as client:
-            bootstrap = [item for item in client.range(b"/bootstrap/")]
+            bootstrap = list(client.range(b"/bootstrap/"))
             client.delete(b"/bootstrap/", prefix=True)
             other = take(server, tmp_path / "other")
             client.txn([(item.key, item.value) for item in bootstrap])

@@ -50,7 +50,8 @@ class KeyCalls(Connection):
 
     def page(self, start: bytes, end: bytes, *, limit: int, revision: int = 0, keys_only: bool = False) -> Page:
         """One range request: from ``start`` up to, not with, ``end`` (``\\0``: to the last key; empty: one key)."""
-        pairs: list[tuple[int, int | bytes]] = [(1, start), (2, end), (3, limit)]
+        pairs: list[tuple[int, int | bytes]] = [(1, start), (3, limit)]
+        pairs += [(2, end)] if end else []  # an end that is there and empty means the last key (mvcc, mkGteRange)
         pairs += [(4, revision)] if revision else []
         pairs += [(8, 1)] if keys_only else []
         return self.unary("KV/Range", wire.message(*pairs), messages.page)

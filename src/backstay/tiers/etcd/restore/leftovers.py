@@ -37,7 +37,7 @@ def remove_leftover(plane: ControlPlane, name: str) -> None:
 
 def _found(plane: ControlPlane) -> Iterator[tuple[Path, str]]:
     """Each folder with its kind, in the order of names."""
-    etcd = plane.etcd_dir
+    etcd = plane.etcd_dir if plane.is_rancher else plane.etcd_dir.resolve()
     places = [(etcd.parent, f"{etcd.name}-undone-*", UNFINISHED), (plane.spool, f"{WORK}*", UNFINISHED)]
     if plane.is_rancher:
         places += [

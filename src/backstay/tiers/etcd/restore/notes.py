@@ -90,7 +90,7 @@ def bump(options: Options) -> str:
     return (
         "Revisions are not raised: kubelets and controllers that go on running may hold newer versions than the "
         "restored cluster has, and miss changes until it has passed them (Kubernetes issue 118501). Restart them on "
-        f"every node, or give a revision bump (bump_revision; etcd's guide takes {format_count(DOCUMENTED_BUMP)})."
+        f"every node, or raise all revisions (--bump-revision; etcd's guide takes {format_count(DOCUMENTED_BUMP)})."
     )
 
 

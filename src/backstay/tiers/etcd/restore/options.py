@@ -49,7 +49,8 @@ def options_of(given: Mapping[str, Any], plane: ControlPlane) -> Options:
             f"revisions cannot be raised by {options.bump_revision}",
             hint=f"{DOCUMENTED_BUMP} is what etcd's guide takes.",
         )
-    only_plain = [name for name in ("members", "name", "to") if getattr(options, name)]
+    words = {"members": "--member", "name": "--member-name", "to": "--to"}
+    only_plain = [word for name, word in words.items() if getattr(options, name)]
     if plane.is_rancher and only_plain:
         raise UsageError(
             f"{', '.join(only_plain)}: not with {plane.flavor.value}, which names its members by itself",

@@ -136,8 +136,9 @@ class Aside(Plain):
     def replace(self, proven: Proven) -> None:
         """Unpack beside the folder that was named, then give it its name."""
         with self.work.phase(REPLACE):
-            self.unpack(proven)
-            copies.move(self.unpacked, self.live)
+            if not self.live.exists():  # else a killed run of this restore made it: the plan wants none there
+                self.unpack(proven)
+                copies.move(self.unpacked, self.live)
 
     def kept(self) -> str:
         """Nothing was replaced."""

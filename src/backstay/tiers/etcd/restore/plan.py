@@ -71,6 +71,7 @@ def _plan_reset(plane: ControlPlane, backup: Backup, request: RestoreRequest, op
             *notes.other_cluster(backup, live),
             *notes.up(up, notes.stop_command(plane)),
             *notes.other_machine(plane, servers(backup)),
+            *preflight.node_notes(plane, settings, backup, system),
             notes.kept(plane, f"{plane.db_dir}/etcd-old-<seconds>"),
             *notes.copies_held(list(leftovers(plane)), plane),
             disk,
@@ -151,7 +152,11 @@ def _steps(
         Step(
             "wait",
             f"until {service} is active and etcd answers"
-            + (f" at revision {format_count(revision)} or later" if isinstance(revision, int) else ""),
+            + (
+                f" at revision {format_count(revision + (options.bump_revision or 0))} or later"
+                if isinstance(revision, int)
+                else ""
+            ),
             "downtime ends",
         ),
         Step("compare", "keys of each resource with the snapshot"),

@@ -20,6 +20,8 @@ from backstay.tiers.etcd.restore.options import Options
 from backstay.tiers.etcd.restore.services import System
 from backstay.tiers.etcd.restore.steps import bump_step, fetch_step, shown, title
 
+ALONE = {"default": "http://localhost:2380"}  # etcdutl's own default
+
 
 @dataclass(frozen=True)
 class Place:
@@ -33,6 +35,7 @@ class Place:
     @classmethod
     def of(cls, etcd_dir: Path, stamp: str) -> "Place":
         """The data folder itself, or where that is a mount point, which cannot be renamed, the ``member`` in it."""
+        etcd_dir = etcd_dir.resolve()  # beside what a link leads to, not beside the link
         if not os.path.ismount(etcd_dir):
             new = etcd_dir.with_name(f"{etcd_dir.name}-restore-{stamp}")
             return cls(etcd_dir, new, etcd_dir.with_name(f"{etcd_dir.name}-before-{stamp}"), new)
@@ -77,7 +80,8 @@ def plan_plain(plane: ControlPlane, backup: Backup, request: RestoreRequest, opt
     etcdutl = programs.find("etcdutl", plane.bin)
     version = preflight.check_etcdutl_version(plane, backup, force=options.force_version)
     live = Live(None, why="it was not asked") if options.to else members.look(plane, system)
-    cluster = _cluster(plane, backup, options, live, system)
+    flags = etcd_flags(system) if plane.flavor is Flavor.KUBEADM else service_flags(system)
+    cluster = _cluster(plane, backup, options, live, flags)
     if options.to:
         return _plan_aside(plane, backup, request, options, system, cluster, str(etcdutl), version)
     if plane.flavor is Flavor.KUBEADM and not (manifests_folder(system) / ETCD).exists():
@@ -87,6 +91,7 @@ def plan_plain(plane: ControlPlane, backup: Backup, request: RestoreRequest, opt
         )
     if plane.flavor is not Flavor.KUBEADM:
         preflight.check_service(plane, system)
+    preflight.check_folders(plane, flags)
     place = Place.of(plane.etcd_dir, request.stamp)
     disk = preflight.check_space(system, backup, plane.etcd_dir, bumped=bool(options.bump_revision))
     others = _others(cluster, live, backup, plane)
@@ -181,9 +186,8 @@ def _common(plane: ControlPlane, request: RestoreRequest, options: Options, comm
     }
 
 
-def _cluster(plane: ControlPlane, backup: Backup, options: Options, live: Live, system: System) -> Cluster:
+def _cluster(plane: ControlPlane, backup: Backup, options: Options, live: Live, flags: Mapping[str, str]) -> Cluster:
     """Who is to be in it: as asked, else as is, else as was, else as etcd is configured. Raises ``UsageError``."""
-    flags = etcd_flags(system) if plane.flavor is Flavor.KUBEADM else service_flags(system)
     now = {m.name: ",".join(m.peer_urls) for m in live.members if m.name}
     listed_then = backup.source.get("members", ())
     then = {
@@ -196,9 +200,9 @@ def _cluster(plane: ControlPlane, backup: Backup, options: Options, live: Live, 
         if {"name", "initial-advertise-peer-urls"} <= set(flags)
         else {}
     )
-    urls = next(
-        (found for found in (options.urls(), now, {n: u for n, u in then.items() if u}, configured) if found), {}
-    )
+    alone = ALONE if options.to else {}  # nobody else is to join what is only looked at
+    recorded = {n: u for n, u in then.items() if u}
+    urls = next((found for found in (options.urls(), now, recorded, configured, alone) if found), {})
     own = live.own.name if live.own else ""
     names = [name for name in (options.name, own, flags.get("name"), plane.node) if name in urls]
     only = list(urls) if len(urls) == 1 and not options.name else []
@@ -207,9 +211,9 @@ def _cluster(plane: ControlPlane, backup: Backup, options: Options, live: Live, 
         known = f"; known are {listed(list(urls))}" if urls else ""
         raise UsageError(
             f"which member of etcd this machine is, is not known{known}",
-            hint="Give its name, and name=https://ip:2380 of each member (name, members). Nothing was changed.",
+            hint="Give --member-name, and --member NAME=https://IP:2380 for each member. Nothing was changed.",
         )
-    return Cluster(name, urls, f"backstay-{backup.stamp}")
+    return Cluster(name, dict(sorted(urls.items())), f"backstay-{backup.stamp}")
 
 
 def _others(cluster: Cluster, live: Live, backup: Backup, plane: ControlPlane) -> tuple[Other, ...]:

@@ -4,11 +4,14 @@ Sources: k3s, pkg/cli/server/server.go and pkg/cluster/bootstrap.go (what a clus
 pkg/etcd/etcd.go (what it moves and writes); etcd's documentation, "Disaster recovery".
 """
 
+import os
 import re
 import tarfile
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from backstay.core.errors import RestoreError, ToolError, ToolMissing, ToolTooOld, UsageError
 from backstay.core.model import Backup
@@ -17,11 +20,13 @@ from backstay.tiers.base import Source
 from backstay.tiers.etcd import token
 from backstay.tiers.etcd.controlplane import ControlPlane, Flavor
 from backstay.tiers.etcd.localserver import programs
+from backstay.tiers.etcd.restore.members import is_this
 from backstay.tiers.etcd.restore.services import System
 from backstay.tiers.etcd.restore.settings import ServerSettings
 
 COPIES = 3  # the snapshot, the database made of it, and room for the log and for what is written next
 SERVER = "server"  # role of the artifact with the server's files
+LOOPBACKS = 3  # of names that every machine has
 MAX_TOKEN_BYTES = 4096
 NOTHING = "Nothing was changed."
 _MINOR = re.compile(r"v?(\d+)\.(\d+)")
@@ -180,11 +185,47 @@ def check_settings(plane: ControlPlane, settings: ServerSettings) -> None:
             f"`{name}` is set in {found.where}: {why}",
             hint=_settings_hint(name, found.where, plane),
         )
+    if os.path.ismount(plane.etcd_dir):
+        raise UsageError(
+            f"{plane.etcd_dir} is a mount point, and {server} renames it in a reset, which cannot be done",
+            hint=f"Mount that disk at {plane.db_dir}, with the folder `etcd` in it. {NOTHING}",
+        )
     if plane.sqlite_file.exists():
         raise UsageError(
             f"{plane.sqlite_file} exists: {server} would copy that database over the restored one",
             hint=f"Move it to another folder first (it is the state of {server} without etcd). {NOTHING}",
         )
+
+
+def check_folders(plane: ControlPlane, flags: Mapping[str, str]) -> None:
+    """etcd's own flags put its data where a restore will put it. Raises ``UsageError``."""
+    if flags.get("wal-dir"):
+        raise UsageError(
+            f"etcd keeps its log apart (wal-dir {flags['wal-dir']}), which this restore does not know how to replace",
+            hint=f"Restore by hand, with etcdutl's --wal-dir: `backstay show` prints the steps. {NOTHING}",
+        )
+    folder = flags.get("data-dir")
+    if folder and Path(folder).resolve() != plane.etcd_dir.resolve():
+        raise UsageError(
+            f"etcd runs on {folder}, and the configuration says {plane.etcd_dir}",
+            hint=f"Correct etcd.data_dir. {NOTHING}",
+        )
+
+
+def node_notes(plane: ControlPlane, settings: ServerSettings, backup: Backup, system: System) -> list[str]:
+    """What differs between this machine and the one of that name in the snapshot."""
+    found, said = [], settings.get("node-name")
+    if said and said.value != plane.node:
+        found.append(f"{said.where} calls this machine {said.value}, Backstay {plane.node}.")
+    own = [m for m in backup.source.get("members", ()) if isinstance(m, Mapping) and is_this(str(m.get("name")), plane)]
+    then = {urlsplit(str(url)).hostname or "" for member in own for url in member.get("peer_urls", ())}
+    here = system.addresses() | {"127.0.0.1", "::1", "localhost"}
+    if then and len(here) > LOOPBACKS and not then & here:
+        found.append(
+            f"The address of {plane.node} was {', '.join(sorted(then))} then and is another now: {_server(plane)} "
+            "enters the new one. Agents and the other servers must be told of it too."
+        )
+    return found
 
 
 def reset_flag_note(plane: ControlPlane) -> list[str]:

@@ -9,7 +9,8 @@ it too, and nothing is put back.
 import os
 from pathlib import Path
 
-from backstay.core.errors import RestoreError, ToolError
+from backstay.core.errors import RestoreError, SnapshotDamaged, ToolError
+from backstay.core.model import Finding, Severity
 from backstay.tiers.etcd.controlplane import ControlPlane, Flavor
 from backstay.tiers.etcd.file.survey import survey
 from backstay.tiers.etcd.restore import copies
@@ -53,10 +54,11 @@ class Rancher:
     def prepare(self, proven: Proven) -> None:  # noqa: ARG002 - k3s makes the database itself
         """Copy what a reset writes over; give k3s the token where it has none."""
         work, server = self._work, self._work.plane.data_dir / "server"
+        if not (work.folder / KEPT).is_dir() and (not work.is_done(READY) or self.is_untouched()):
+            copies.keep([server / name for name in BESIDE], work.folder / KEPT)
         if work.is_done(READY):
             return
         live = copies.mark_of(self._etcd) if (self._etcd / DATABASE).exists() else None
-        copies.keep([server / name for name in BESIDE], work.folder / KEPT)
         with work.phase(READY) as facts:
             facts["live"] = live.as_data() if live else None
             facts["was_running"] = work.service.runs
@@ -92,6 +94,7 @@ class Rancher:
                 f"{Path(argv[0]).name} could not restore the snapshot (exit code {code}): {last_words(log)}",
                 hint=f"All that it said is in {log}.",
             )
+        stop_pods(work.plane, work.system)
         wait_free(work.system, self._etcd)
         self._check(proven)
 
@@ -150,7 +153,12 @@ class Rancher:
 
     def _check(self, proven: Proven) -> None:
         """The database that the reset made holds what the snapshot does; k3s itself adds a key or two."""
-        found = survey(self._etcd / DATABASE, prefix=self._work.plane.prefix.encode())
+        try:
+            found = survey(self._etcd / DATABASE, prefix=self._work.plane.prefix.encode())
+        except SnapshotDamaged as error:  # etcd itself is the judge of its own file, and is asked after the start
+            words = f"the database that the reset made could not be read beside etcd: {error.message}"
+            self._work.findings.append(Finding(Severity.WARNING, words, "etcd.database"))
+            return
         lasting = {name: count for name, count in proven.resources.items() if name not in SHORT_LIVED}
         fewer = {name for name, count in lasting.items() if found.resources.get(name, 0) < count}
         if found.revision < proven.revision or fewer:

@@ -76,6 +76,7 @@ class Restore:
         """Everything before the stop. A failure here leaves nothing behind."""
         work = self._work
         try:
+            self._check_again()
             proven = self._proven(source)
             self._require_others_down(proven)
             self._way.prepare(proven)
@@ -87,6 +88,13 @@ class Restore:
                     error.hint = f"{error.hint} {UNTOUCHED}".strip()
             raise
         return proven
+
+    def _check_again(self) -> None:
+        """What may have changed since the plan was made, which may be days ago for one that is resumed."""
+        work = self._work
+        preflight.check_root(work.system)
+        if work.plane.is_rancher:
+            preflight.check_settings(work.plane, read_settings(work.plane, work.system))
 
     def _proven(self, source: Source) -> Proven:
         work, by = self._work, self._work.details.get("bump_revision")

@@ -104,6 +104,14 @@ class System:
             raise ToolMissing(f"{words[0]} cannot be run: {error.strerror}", hint="Is it installed?") from error
         return said.returncode, said.stdout.strip()
 
+    def addresses(self) -> set[str]:
+        """The addresses of this machine, but for those that it alone sees; empty where they cannot be told."""
+        try:
+            code, said = self.ask(["hostname", "-I"])
+        except ToolError:
+            return set()
+        return set(said.split()) if code == 0 else set()
+
     def wait_until(self, holds: Callable[[], bool], seconds: float) -> bool:
         """Whether ``holds`` came true in time; it is asked at least once."""
         deadline = self.clock() + seconds

@@ -20,9 +20,16 @@ from backstay.tiers.etcd.restore.services import System
 
 SHORT = {"-d": "data-dir", "-t": "token", "-s": "server", "-c": "config"}
 SWITCHES = {"cluster-init", "cluster-reset", "etcd-s3", "disable-etcd", "disable-apiserver", "debug", "rootless"}
-NOT_REPEATED = {  # of the unit's flags: what a reset must not have, or is given in another way
-    "server", "cluster-init", "cluster-reset", "cluster-reset-restore-path", "token", "data-dir", "config", "etcd-s3",
-}  # fmt: skip
+NOT_REPEATED = {  # of the unit: what a reset must not have, or is given in another way
+    "server",
+    "cluster-init",
+    "cluster-reset",
+    "cluster-reset-restore-path",
+    "token",
+    "data-dir",
+    "config",
+}
+NOT_WRITTEN = ("token", "secret", "password", "vpn-auth", "etcd-s3", "datastore")  # plans and journals hold no secrets
 VARIABLES = {
     "TOKEN": "token",
     "TOKEN_FILE": "token-file",
@@ -87,7 +94,7 @@ def read_settings(plane: ControlPlane, system: System) -> ServerSettings:
     where = f"the environment of the unit {plane.service}"
     values |= {names[variable]: Setting(value, where) for variable, value in environment.items() if names[variable]}
     values |= {flag.name: Setting(flag.value, f"the unit {plane.service}") for flag in flags}
-    kept = tuple(word for flag in flags if flag.name not in NOT_REPEATED for word in flag.words)
+    kept = tuple(word for flag in flags if _is_repeated(flag.name) for word in flag.words)
     passed = {variable: value for variable, value in environment.items() if names[variable] not in NOT_REPEATED}
     return ServerSettings(values, kept, passed)
 
@@ -95,6 +102,10 @@ def read_settings(plane: ControlPlane, system: System) -> ServerSettings:
 def config_folder(plane: ControlPlane, system: System) -> Path:
     """Where ``config.yaml`` is."""
     return plane.config_dir or system.root / CONFIG_DIRS[plane.flavor].lstrip("/")
+
+
+def _is_repeated(name: str) -> bool:
+    return name not in NOT_REPEATED and not any(part in name for part in NOT_WRITTEN)
 
 
 def _yaml(path: Path) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """One restore at work: what its steps share, and the checks that are the same for every distribution."""
 
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,15 +131,17 @@ class Way(Protocol):
 
 def healthy(plane: ControlPlane, system: System) -> MemberStatus | None:
     """This machine's member, when it answers, is no learner and knows a leader."""
+    return next((status for _, status in _answering(plane, system) if status.leader_id and not status.is_learner), None)
+
+
+def _answering(plane: ControlPlane, system: System) -> Iterator[tuple[str, MemberStatus]]:
     for endpoint in members.own_endpoints(plane):
         try:
             with EtcdClient(endpoint, plane.tls) as client:
                 status = client.status(seconds=system.patience.answer)
         except (BackstayError, OSError):  # not yet: certificates and all may still be on their way
             continue
-        if status.leader_id and not status.is_learner:
-            return status
-    return None
+        yield endpoint, status
 
 
 def wait_healthy(work: Work, at_least: int, seconds: float, *, by_service: bool) -> MemberStatus:
@@ -191,24 +193,26 @@ def compare(work: Work, proven: Proven) -> list[Finding]:
 
     What lives for a short time by itself is left out.
     """
-    endpoint = members.own_endpoints(work.plane)[0]
-    fewer, none, total = [], [], 0
-    with EtcdClient(endpoint, work.plane.tls) as client:
-        for name, expected in proven.resources.items():
-            if name in SHORT_LIVED:
-                continue
-            found = client.count(prefix_of(name, work.plane.prefix))
-            total += found
-            words = f"{name} {format_count(found)} of {format_count(expected)}"
-            fewer += [words] if 0 < found < expected else []
-            none += [words] if found == 0 else []
-    if none:
+    lasting = {name: count for name, count in proven.resources.items() if name not in SHORT_LIVED}
+    try:
+        found = _counted(work, lasting)
+    except BackstayError as error:
+        return [Finding(Severity.WARNING, f"the keys could not be counted: {error.message}", "etcd.keys")]
+    words = {name: f"{name} {format_count(found[name])} of {format_count(count)}" for name, count in lasting.items()}
+    if none := [words[name] for name in lasting if not found[name]]:
         return [Finding(Severity.ERROR, f"resources of the snapshot are missing: {', '.join(none)}", "etcd.keys")]
-    if fewer:
-        words = f"fewer keys than in the snapshot, so soon after the start: {', '.join(fewer)}"
-        return [Finding(Severity.WARNING, words, "etcd.keys")]
-    kinds = counted(len(set(proven.resources) - SHORT_LIVED), "resource")
-    return [Finding(Severity.OK, f"{counted(total, 'key')} of {kinds}, none fewer than in the snapshot", "etcd.keys")]
+    if fewer := [words[name] for name, count in lasting.items() if found[name] < count]:
+        text = f"fewer keys than in the snapshot, so soon after the start: {', '.join(fewer)}"
+        return [Finding(Severity.WARNING, text, "etcd.keys")]
+    counts = f"{counted(sum(found.values()), 'key')} of {counted(len(lasting), 'resource')}"
+    return [Finding(Severity.OK, f"{counts}, none fewer than in the snapshot", "etcd.keys")]
+
+
+def _counted(work: Work, names: Iterable[str]) -> dict[str, int]:
+    """Live keys of each resource. Raises ``SourceError``."""
+    answering = [endpoint for endpoint, _ in _answering(work.plane, work.system)]
+    with EtcdClient((answering or list(work.plane.endpoints))[0], work.plane.tls) as client:
+        return {name: client.count(prefix_of(name, work.plane.prefix)) for name in names}
 
 
 def prefix_of(resource: str, prefix: str) -> bytes:
