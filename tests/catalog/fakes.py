@@ -36,7 +36,9 @@ class DictStore:
     modified_at: datetime = NOW
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def put(self, key, chunks: Iterable[bytes], *, create=False, match=None, lock_until=None, metadata=None) -> ObjectInfo:
+    def put(
+        self, key, chunks: Iterable[bytes], *, create=False, match=None, lock_until=None, metadata=None
+    ) -> ObjectInfo:
         assert lock_until is None
         data = b"".join(chunks)
         with self._request("put", key), self._lock:

@@ -1,11 +1,15 @@
-"""Dumps that other scripts left: listed and found, with what is not known said."""
+"""Dumps that other scripts left, and k3s's own snapshots: listed and found, with what is not known said."""
+
+from datetime import UTC, datetime
 
 import pytest
 
-from backstay.catalog.foreign import Naming
+from backstay.catalog import keys
+from backstay.catalog.foreign import Naming, SnapshotNaming
 from backstay.core.errors import NoSuchBackup
-from backstay.core.model import State, Target, TierKind
-from tests.catalog.fakes import CARDBOARD, NOW, STAMP, DictStore, make_backup, make_catalog, run_backup
+from backstay.core.model import Artifact, State, Target, TierKind
+from backstay.core.units import format_stamp
+from tests.catalog.fakes import CARDBOARD, NOW, SHA, STAMP, DictStore, make_backup, make_catalog, run_backup
 
 OLD = "20250101-030000"
 NAMING = Naming("postgres-backups/cardboard", "cardboard")
@@ -121,3 +125,194 @@ def test_a_foreign_dump_can_be_removed(catalog, store):
 def test_a_dump_beside_a_manifest_of_the_same_second_does_not_take_its_id(catalog, store):
     run_backup(catalog, make_backup(stamp=OLD, artifacts=()))
     assert [backup.state for backup in catalog.backups(foreign=True)] == [State.COMPLETE]
+
+
+CONTROL_PLANE = Target(TierKind.ETCD, "control-plane")
+UNIX = 1766000000
+AT = format_stamp(datetime.fromtimestamp(UNIX, UTC))
+AFTER = [format_stamp(datetime.fromtimestamp(UNIX + more, UTC)) for more in range(5)]
+OTHERS = f"etcd-snapshots/etcd-snapshot-server-1-{UNIX}"
+
+
+@pytest.fixture
+def snapshots():
+    return DictStore()
+
+
+def catalog_of(store, prefix="etcd-snapshots", base="backstay"):
+    return make_catalog(store, foreign={CONTROL_PLANE: SnapshotNaming(prefix, base)})
+
+
+def own_backup(stamp, *names, prefix="etcd-snapshots"):
+    artifacts = [Artifact(f"role-{number}", name, 1, SHA, 1, SHA, ("zip",)) for number, name in enumerate(names)]
+    return make_backup(CONTROL_PLANE, stamp, artifacts=tuple(artifacts), contents={})
+
+
+def listed(store, **where):
+    """Stamp and key of each."""
+    return [(backup.stamp, backup.artifacts[0].key) for backup in catalog_of(store, **where).foreign(CONTROL_PLANE)]
+
+
+def stray(store, **where):
+    return [info.key for info in catalog_of(store, **where).strays(CONTROL_PLANE)]
+
+
+def test_of_a_snapshot_too_what_is_not_known_is_said(snapshots):
+    snapshots.objects[f"{OTHERS}.zip"] = b"zipped"
+    (found,) = catalog_of(snapshots).foreign(CONTROL_PLANE)
+    assert (found.id, found.state) == (f"etcd/control-plane@{AT}", State.FOREIGN)
+    assert (found.started_at.timestamp(), found.finished_at, found.point_in_time) == (UNIX, NOW, None)
+    (artifact,) = found.artifacts
+    assert (artifact.role, artifact.key, artifact.encoding) == ("snapshot", f"{OTHERS}.zip", ("zip",))
+    assert (artifact.size_bytes, artifact.plain_size_bytes, artifact.sha256) == (6, -1, "")
+    said = " ".join(found.warnings)
+    assert all(word in said for word in ("no manifest", "Nothing was compared", "server token"))
+    assert found.restore_by_hand == (
+        f"Fetch memory://tests/{OTHERS}.zip",
+        "k3s: stop k3s on every server; on one of them, with the token of that cluster in server/token:",
+        f"k3s server --cluster-reset --cluster-reset-restore-path=$PWD/etcd-snapshot-server-1-{UNIX}.zip",
+        f"unzip -p etcd-snapshot-server-1-{UNIX}.zip > etcd-snapshot-server-1-{UNIX}",
+        f"etcd alone: etcdutl snapshot restore etcd-snapshot-server-1-{UNIX} --data-dir NEW_FOLDER",
+    )
+
+
+def test_a_snapshot_that_is_not_packed_needs_no_unpacking(snapshots):
+    snapshots.objects[OTHERS] = b"raw"
+    (found,) = catalog_of(snapshots).foreign(CONTROL_PLANE)
+    assert found.artifacts[0].encoding == ()
+    assert not [line for line in found.restore_by_hand if "unzip" in line]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"etcd-snapshot-server-1-{UNIX}",
+        f"etcd-snapshot-server-1.example.org-{UNIX}.zip",
+        f"on-demand-server-1-{UNIX}.zip",
+        f"mine-{UNIX}",
+        f"backstay-{UNIX}",
+        f"backstayed-server-1-{UNIX}.zip",
+    ],
+)
+def test_names_of_snapshots_that_others_took(snapshots, name):
+    snapshots.objects[f"etcd-snapshots/{name}"] = b"x"
+    assert listed(snapshots) == [(AT, f"etcd-snapshots/{name}")]
+    assert stray(snapshots) == []
+
+
+def test_of_two_servers_in_one_second_each_has_a_stamp_of_its_own(snapshots):
+    names = [f"etcd-snapshots/etcd-snapshot-server-{number}-{UNIX}.zip" for number in (1, 2, 3)]
+    later = f"etcd-snapshots/etcd-snapshot-server-1-{UNIX + 1}.zip"
+    snapshots.objects |= dict.fromkeys([*reversed(names), later], b"x")
+    assert listed(snapshots) == list(zip(AFTER[:4], [*names, later], strict=True))
+    catalog = catalog_of(snapshots)
+    for stamp, name in zip(AFTER, names, strict=False):
+        found = catalog.find(f"etcd/control-plane@{stamp}")
+        assert (found.stamp, found.artifacts[0].key) == (stamp, name)
+
+
+def test_a_stamp_of_ours_is_not_given_to_another(snapshots):
+    """Both took one in the same second: k3s's is another one than Backstay's."""
+    own = f"etcd-snapshots/backstay-server-1-{UNIX}.zip"
+    snapshots.objects[f"{OTHERS}.zip"] = b"k3s's"
+    run_backup(catalog_of(snapshots), own_backup(AT, own))
+    assert listed(snapshots) == [(AFTER[1], f"{OTHERS}.zip")]
+    found = [(one.stamp, one.state) for one in catalog_of(snapshots).backups(CONTROL_PLANE, foreign=True)]
+    assert sorted(found) == [(AFTER[0], State.COMPLETE), (AFTER[1], State.FOREIGN)]
+
+
+OWN = [
+    f"etcd-snapshots/backstay-server-1-{UNIX}.zip",
+    f"etcd-snapshots/.metadata/backstay-server-1-{UNIX}.zip",
+    f"etcd-snapshots-server/backstay-server-1-{UNIX}.server.tar.zip.age",
+]
+
+
+def test_what_a_run_of_ours_wrote_is_neither_foreign_nor_stray(snapshots):
+    catalog = catalog_of(snapshots)
+    run_backup(catalog, own_backup(AT, *OWN))
+    intent = catalog.begin(CONTROL_PLANE, AFTER[2])
+    begun = [name.replace(str(UNIX), str(UNIX + 2)) for name in OWN]
+    intent.promise(*begun)
+    snapshots.objects |= dict.fromkeys(begun, b"half")
+    assert (listed(snapshots), stray(snapshots)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*OWN, OWN[0].removesuffix(".zip"), f"{OWN[0]}.age", f"{OWN[0]}.tmp", OWN[0].replace("server-1", "other-9")],
+)
+def test_what_is_named_as_ours_without_a_run_is_a_stray(snapshots, name):
+    run_backup(catalog_of(snapshots), own_backup(AFTER[4]))
+    snapshots.objects[name] = b"x"
+    assert (listed(snapshots), stray(snapshots)) == ([], [name])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"etcd-snapshots/.metadata/etcd-snapshot-server-1-{UNIX}.zip",  # of k3s, which looks after it
+        f"etcd-snapshots/.metadata/backstay-{UNIX}",
+        f"etcd-snapshots-server/etcd-snapshot-server-1-{UNIX}.zip",
+        f"etcd-snapshots-other/backstay-server-1-{UNIX}.zip",
+        f"etcd-snapshots/deeper/etcd-snapshot-server-1-{UNIX}.zip",
+        f"etcd-snapshots/.metadata/deeper/backstay-server-1-{UNIX}.zip",
+        f"etcd-snapshot-server-1-{UNIX}.zip",
+        f"other/etcd-snapshots/etcd-snapshot-server-1-{UNIX}.zip",
+        "etcd-snapshots/etcd-snapshot-server-1.zip",
+        "etcd-snapshots/etcd-snapshot-server-1-17660000.zip",
+        "etcd-snapshots/etcd-snapshot-server-1-176600000000.zip",
+        "etcd-snapshots/etcd-snapshot-server-1-١٧٦٦٠٠٠٠٠٠.zip",
+        f"etcd-snapshots/-{UNIX}",
+        f"etcd-snapshots/etcd-snapshot-server-1-{UNIX}.zip.tmp",
+        f"etcd-snapshots/etcd-snapshot-server-1-{UNIX}.zip.age",
+        f"etcd-snapshots/etcd-snapshot-server-1-{UNIX}.gz",
+        f"etcd-snapshots/etcd\n-server-1-{UNIX}.zip",
+        f"etcd-snapshots/../etcd-snapshots/etcd-snapshot-server-1-{UNIX}.zip",
+        f"etcd-snapshots//etcd-snapshot-server-1-{UNIX}.zip",
+        f"etcd-snapshots/cardboard-{OLD}.sql.gz",
+    ],
+)
+def test_other_names_are_no_snapshots(snapshots, name):
+    snapshots.objects[name] = b"x"
+    assert (listed(snapshots), stray(snapshots)) == ([], [])
+
+
+@pytest.mark.parametrize("number", ["000000000", "99999999999"])
+def test_any_time_that_a_name_may_say(snapshots, number):
+    snapshots.objects[f"etcd-snapshots/x-{number}"] = b"x"
+    ((stamp, _),) = listed(snapshots)
+    assert keys.moment_of(stamp).timestamp() == int(number)
+
+
+def test_a_name_goes_into_a_command_as_one_word(snapshots):
+    snapshots.objects[f"etcd-snapshots/a $(reboot)'-{UNIX}.zip"] = b"x"
+    (found,) = catalog_of(snapshots).foreign(CONTROL_PLANE)
+    word = f"'a $(reboot)'\"'\"'-{UNIX}"
+    assert found.restore_by_hand[2].endswith(f"=$PWD/{word}.zip'")
+    assert found.restore_by_hand[3] == f"unzip -p {word}.zip' > {word}'"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "folders"),
+    [
+        ("", ("", ".metadata/", "server/")),
+        ("-x", ("-x/", "-x/.metadata/", "-x-server/")),
+        ("a/b", ("a/b/", "a/b/.metadata/", "a/b-server/")),
+    ],
+)
+def test_wherever_the_folder_is(snapshots, prefix, folders):
+    own = [f"{folder}backstay-server-1-{UNIX}" for folder in folders]
+    other = f"{folders[0]}etcd-snapshot-server-1-{UNIX}"
+    snapshots.objects |= dict.fromkeys([*own, other, f"elsewhere/backstay-server-1-{UNIX}"], b"x")
+    assert listed(snapshots, prefix=prefix) == [(AT, other)]
+    assert sorted(stray(snapshots, prefix=prefix)) == sorted(own)
+
+
+def test_a_snapshot_of_others_can_be_removed_and_is_never_the_latest(snapshots):
+    snapshots.objects[OTHERS] = b"x"
+    catalog = catalog_of(snapshots)
+    with pytest.raises(NoSuchBackup, match="no complete backup"):
+        catalog.find("etcd/control-plane")
+    catalog.remove(catalog.find(f"etcd/control-plane@{AT}"))
+    assert snapshots.objects == {}

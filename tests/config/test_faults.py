@@ -86,6 +86,8 @@ def test_no_store_and_no_cluster(complaint):
         "cluster: a\nstores: {main: {url: 's3://home'}}\nexternal: {terraform: {state: 'https://u:topsecret@h/x'}}",
         "cluster: a\nstores: {main: {url: 's3://home'}}\nencryption: {recipients: [AGE-SECRET-KEY-1topsecret]}",
         "cluster: a\nstores: {main: {url: 's3://home'}}\npostgres: {password: '${PW}'}",
+        "cluster: a\nstores: {main: {url: 's3://home'}}\netcd: {endpoints: ['https://me:topsecret@10.0.0.1:2379/x']}",
+        "cluster: a\nstores: {main: {url: 's3://home'}}\netcd: {token: 'K10abc::server:topsecret'}",
     ],
 )
 def test_a_secret_written_into_the_file_is_not_repeated(complaint, text):

@@ -65,7 +65,10 @@ def test_stores(config):
 
 
 def test_the_other_tiers(config):
-    assert (config.etcd.flavor, config.etcd.keep.policy()) == ("k3s", KeepPolicy(days=7))
+    etcd = config.resolved_etcd()
+    assert (etcd.flavor, etcd.name, etcd.schedule, etcd.timezone) == ("k3s", "control-plane", "0 2 * * *", "UTC")
+    assert (etcd.store, etcd.prefix, etcd.snapshot_name) == ("main", "etcd-snapshots", "backstay")
+    assert (etcd.keep, etcd.rpo, etcd.rto) == (KeepPolicy(days=7), timedelta(hours=24), timedelta(minutes=30))
     assert config.etcd.local_snapshots.keep.policy() == KeepPolicy(count=5)
     assert config.volumes.longhorn.keep.policy() == KeepPolicy(count=7)
     assert {name: s.keep.policy().ttl for name, s in config.objects.schedules.items()} == {
@@ -78,9 +81,8 @@ def test_the_other_tiers(config):
     assert (config.slo.success_rate, config.slo.alert_latency) == (99, timedelta(minutes=5))
 
 
-def test_it_says_what_is_not_acted_on_and_warns_of_nothing(config):
+def test_it_says_what_is_not_acted_on_and_warns_of_what_is_not_encrypted(config):
     assert [sentence.partition(":")[0] for sentence in config.unacted()] == [
-        "etcd",
         "volumes",
         "objects",
         "external",
@@ -89,5 +91,7 @@ def test_it_says_what_is_not_acted_on_and_warns_of_nothing(config):
         "slo",
         "cost",
     ]
-    assert config.unacted()[0] == "etcd: read and checked, but not yet acted on (no snapshots are taken)"
-    assert warnings(config) == []
+    said = "volumes: read and checked, but not yet acted on (no volumes are backed up or watched)"
+    assert config.unacted()[0] == said
+    (warning,) = warnings(config)
+    assert warning.startswith("etcd: without `encryption.recipients` the servers' token, certificates and files are")

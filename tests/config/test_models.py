@@ -4,7 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from backstay.config.resolved import ResolvedEtcd
 from backstay.config.rules import warnings
+from backstay.config.secrets import SecretRef
 from backstay.core.retention import KeepPolicy
 
 
@@ -99,6 +101,109 @@ def test_encryption(configured):
     ).encryption
     assert encryption.recipients == (key, f"ssh-ed25519 {'A' * 68} me@home")
     assert str(encryption.identity) == "file:/k"
+
+
+def test_etcd_needs_no_key_at_all(configured):
+    assert configured("").resolved_etcd() is None
+    assert configured("etcd: {}").resolved_etcd() == ResolvedEtcd(
+        flavor="auto", name="control-plane", schedule=None, timezone="UTC", keep=KeepPolicy(), store="main",
+        prefix="etcd-snapshots", snapshot_name="backstay", compression="zip", endpoints=("https://127.0.0.1:2379",),
+        ca_file=None, cert_file=None, key_file=None, data_dir=None, node=None, service=None, token=None,
+        server_files=True, spool=None, bin=None, rpo=None, rto=None,
+    )  # fmt: skip
+
+
+def test_everything_etcd_can_have(configured):
+    config = configured(
+        """  other: {url: "file:///srv/backups"}
+timezone: Europe/Berlin
+slo: {rpo: 24h, rto: 30m}
+etcd:
+  flavor: rke2
+  name: home
+  schedule: "@daily"
+  keep: {daily: 7, weekly: 4}
+  store: other
+  prefix: ""
+  snapshot_name: etcd-mine.1
+  compression: none
+  endpoints: ["https://10.0.0.1:2379/", "https://[fd00::1]:2379", "http://localhost:2379", "https://etcd_1.home"]
+  ca_file: /etc/etcd/ca.crt
+  cert_file: /etc/etcd/client.crt
+  key_file: /etc/etcd/client.key
+  data_dir: /srv/rke2
+  node: server-1.home
+  service: rke2-server@1.service
+  token: cmd:pass show rke2
+  server_files: false
+  spool: /srv/spool
+  bin: /opt/bin
+  rpo: 12h
+  rto: 15m
+  local_snapshots: {schedule: "0 */6 * * *", keep: {count: 5}}
+"""
+    )
+    assert config.resolved_etcd() == ResolvedEtcd(
+        flavor="rke2", name="home", schedule="@daily", timezone="Europe/Berlin", keep=KeepPolicy(daily=7, weekly=4),
+        store="other", prefix="", snapshot_name="etcd-mine.1", compression="none",
+        endpoints=(
+            "https://10.0.0.1:2379", "https://[fd00::1]:2379", "http://localhost:2379", "https://etcd_1.home",
+        ),
+        ca_file="/etc/etcd/ca.crt", cert_file="/etc/etcd/client.crt", key_file="/etc/etcd/client.key",
+        data_dir="/srv/rke2", node="server-1.home", service="rke2-server@1",
+        token=SecretRef.parse("cmd:pass show rke2"), server_files=False, spool="/srv/spool", bin="/opt/bin",
+        rpo=timedelta(hours=12), rto=timedelta(minutes=15),
+    )  # fmt: skip
+    assert config.etcd.local_snapshots.schedule == "0 */6 * * *"
+    assert config.etcd.local_snapshots.keep.policy() == KeepPolicy(count=5)
+    assert not [sentence for sentence in config.unacted() if sentence.startswith("etcd")]
+
+
+@pytest.mark.parametrize("flavor", ["auto", "k3s", "rke2", "kubeadm", "etcd"])
+@pytest.mark.parametrize("name", ["backstay", "b", "etcd-mine", "etcd-snapsho", "on-dema", "0", "a.b-c"])
+def test_flavors_and_names_of_snapshots(configured, flavor, name):
+    etcd = configured(f"etcd: {{flavor: {flavor}, snapshot_name: '{name}'}}").resolved_etcd()
+    assert (etcd.flavor, etcd.snapshot_name) == (flavor, name)
+
+
+def test_objectives_of_etcd_are_those_of_all_unless_it_has_its_own(configured):
+    etcd = configured("slo: {rpo: 24h, rto: 30m}\netcd: {rto: 15m}").resolved_etcd()
+    assert (etcd.rpo, etcd.rto) == (timedelta(hours=24), timedelta(minutes=15))
+
+
+UNENCRYPTED = (
+    "etcd: without `encryption.recipients` the servers' token, certificates and files are not backed up: they hold the "
+    "keys of the cluster. Keep them somewhere else: without its token no snapshot of k3s opens"
+)
+KEPT = 'schedule: "@daily", keep: {days: 7}'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"etcd: {{{KEPT}}}", [UNENCRYPTED]),
+        (f"etcd: {{{KEPT}, flavor: kubeadm}}", [UNENCRYPTED]),
+        (f"etcd: {{{KEPT}, flavor: etcd}}", []),
+        (f"etcd: {{{KEPT}, server_files: false}}", []),
+        (f"encryption: {{recipients: [age1{'q' * 58}]}}\netcd: {{{KEPT}}}", []),
+        (
+            "etcd: {flavor: etcd, name: home}",
+            [
+                "etcd/home: without a `keep` rule every backup is kept for good",
+                "etcd/home: without a `schedule` nothing can say when a backup is late",
+            ],
+        ),
+        (
+            "etcd: {flavor: etcd, keep: {days: 1}}\npostgres: {databases: {ham: {}}}",
+            [
+                "postgres/ham: without a `keep` rule every backup is kept for good",
+                "postgres/ham and etcd/control-plane: without a `schedule` nothing can say when a backup is late",
+            ],
+        ),
+    ],
+)
+def test_warnings_of_etcd(configured, text, expected):
+    assert warnings(configured(text)) == expected
 
 
 def test_it_is_frozen(configured):

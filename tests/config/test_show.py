@@ -25,6 +25,10 @@ postgres:
     dnd:
       schedule: "@daily"
 slo: {rpo: 24h}
+etcd:
+  flavor: k3s
+  token: file:/etc/token
+  endpoints: ["https://10.0.0.1:2379/"]
 drills: {max_age: 30d}
 """
 
@@ -59,7 +63,12 @@ def shown():
         ("postgres.databases.dnd.compression.level", 1, "default"),
         ("postgres.databases.dnd.lock_timeout", "1m", "default"),
         ("slo.rpo", "24h", "line 18"),
-        ("drills.max_age", "30d", "line 19"),
+        ("etcd.flavor", "k3s", "line 20"),
+        ("etcd.token", "file:/etc/token", "line 21"),
+        ("etcd.endpoints", ["https://10.0.0.1:2379"], "line 22"),
+        ("etcd.prefix", "etcd-snapshots", "default"),
+        ("etcd.server_files", True, "default"),
+        ("drills.max_age", "30d", "line 23"),
     ],
 )
 def test_a_value_and_its_origin(shown, key, value, origin):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import zipfile
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,12 +10,15 @@ from pathlib import Path
 import pytest
 
 from backstay.catalog import manifest
-from backstay.core.errors import CatalogError, UsageError
-from backstay.core.model import Plan, State, Target, TierKind
+from backstay.core.errors import CatalogError, Corrupt, UsageError
+from backstay.core.model import Artifact, Plan, State, Target, TierKind
 from backstay.jobs import localfile
+from backstay.jobs.transfer import StoreSource
 from backstay.store.directory import DirectoryStore
-from tests.catalog.fakes import CARDBOARD, make_backup
+from tests.catalog.fakes import CARDBOARD, SHA, make_backup
 
+CONTROL_PLANE = Target(TierKind.ETCD, "control-plane")
+SNAPSHOT = "etcd-snapshot-server-1-1766000000.zip"
 HAM = Target(TierKind.POSTGRES, "ham")
 NAME = "cardboard-20260211-154344.sql.gz"
 
@@ -42,6 +46,10 @@ def manifest_file(tmp_path: Path) -> Path:
         ("a.sql.zst", ("zstd",)),
         ("a.sql.gz.age", ("gzip", "age")),
         ("a.sql.age", ("age",)),
+        ("etcd-snapshot-server-1-1766000000", ()),
+        ("etcd-snapshot-server-1.example.org-1766000000", ()),
+        ("etcd-snapshot-server-1-1766000000.zip", ("zip",)),
+        ("backstay-server-1-1766000000.zip.age", ("zip", "age")),
         ("a.gz.sql", ()),
         ("gz", ()),
     ],
@@ -96,7 +104,7 @@ def test_a_damaged_manifest_is_told_by_field(file, manifest_file):
 
 def test_the_globals_are_not_a_dump(file, manifest_file):
     other = file.rename(file.with_name(make_backup().artifacts[1].key.rpartition("/")[2]))
-    with pytest.raises(UsageError, match="is not the dump that"):
+    with pytest.raises(UsageError, match="is not the file that"):
         localfile.backup_of(localfile.local_file(other, manifest_file), CARDBOARD)
 
 
@@ -126,3 +134,60 @@ def test_the_place_reads_the_file_and_keeps_state_for_this_user_alone(file, tmp_
     with closing(DirectoryStore(state)) as store:
         assert [info.key for info in store.list("")] == ["a/b"]
     assert sorted(path.name for path in file.parent.iterdir()) == [NAME, "state"]
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path) -> Path:
+    """As k3s leaves it, compressed."""
+    path = tmp_path / SNAPSHOT
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(SNAPSHOT.removesuffix(".zip"), b"a snapshot " * 1000)
+    os.utime(path, (1_770_000_000, 1_770_000_000))
+    return path
+
+
+def content(file, backup, state):
+    """Its plain bytes, as a restore reads them."""
+    with (
+        localfile.place_of(file, state, DirectoryStore) as place,
+        StoreSource(place.artifacts, backup, ()).open("snapshot") as chunks,
+    ):
+        return b"".join(chunks)
+
+
+def test_a_snapshot_of_k3s_is_a_foreign_one(snapshot, tmp_path):
+    file = localfile.local_file(snapshot)
+    backup = localfile.backup_of(file, CONTROL_PLANE)
+    assert (backup.target, backup.state, backup.point_in_time) == (CONTROL_PLANE, State.FOREIGN, None)
+    assert backup.finished_at == datetime.fromtimestamp(1_770_000_000, UTC)
+    [artifact] = backup.artifacts
+    assert (artifact.role, artifact.key, artifact.encoding) == ("snapshot", SNAPSHOT, ("zip",))
+    assert (artifact.size_bytes, artifact.plain_size_bytes) == (snapshot.stat().st_size, -1)
+    assert content(file, backup, tmp_path / "state") == b"a snapshot " * 1000
+
+
+def test_a_raw_snapshot_is_read_as_it_is(snapshot, tmp_path):
+    raw = snapshot.with_name(SNAPSHOT.removesuffix(".zip"))
+    raw.write_bytes(b"raw")
+    file = localfile.local_file(raw)
+    assert content(file, localfile.backup_of(file, CONTROL_PLANE), tmp_path / "state") == b"raw"
+
+
+def test_a_cut_archive_is_damaged(snapshot, tmp_path):
+    snapshot.write_bytes(snapshot.read_bytes()[:-30])
+    file = localfile.local_file(snapshot)
+    with pytest.raises(Corrupt, match=f"{SNAPSHOT} is not a whole zip archive"):
+        content(file, localfile.backup_of(file, CONTROL_PLANE), tmp_path / "state")
+
+
+def test_a_snapshot_with_its_manifest(snapshot, manifest_file):
+    key = f"etcd-snapshots/{SNAPSHOT}"
+    server = Artifact("server", "etcd-snapshots-server/x.server.tar.zip", 1, SHA, 1, SHA, ("zip",))
+    mine = make_backup(CONTROL_PLANE, artifacts=(Artifact("snapshot", key, 1, SHA, 1, SHA, ("zip",)), server))
+    manifest_file.write_bytes(manifest.encode(mine))
+    backup = localfile.backup_of(localfile.local_file(snapshot, manifest_file), CONTROL_PLANE)
+    assert backup.state is State.COMPLETE
+    assert [(one.role, one.key, one.sha256) for one in backup.artifacts] == [("snapshot", SNAPSHOT, SHA)]
+    other = snapshot.rename(snapshot.with_name("x.server.tar.zip"))
+    with pytest.raises(UsageError, match="x.server.tar.zip is not the file that"):
+        localfile.backup_of(localfile.local_file(other, manifest_file), CONTROL_PLANE)

@@ -1,14 +1,19 @@
 """The contract of ``store.base``, over every kind of store. A new backend is right when it passes this file."""
 
 import threading
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
+import boto3
 import pytest
 
 from backstay.core.errors import AlreadyExists, NotFound, StoreError, UsageError
+from backstay.store.s3 import S3Store
+from backstay.store.wrap import Metered, Retrying, Throttled, unwrapped
 from tests.store.helpers import MIB, breaking, keys, leftovers, noise, pieces, read, together
 
 NAMES = ["plain", "with space", "a+b", "100%41", "it's", "a=b&c;d", "~#?*", "dotted.name..x", "日本/語ü", "é", "😀"]
+OF_K3S = {"k3s-cluster-id": "040d869a-243c-4dbb-8386-a067e844978a", "k3s-node-name": "server-1.example.org"}
 BAD_KEYS = ["", "/a", "a/", "a//b", "../a", "a/./b", "a\\b", "a\nb", "x" * 1025]
 
 
@@ -91,6 +96,36 @@ def test_match_refuses_a_key_that_is_gone(store, size):
         store.put("k", pieces(noise(size)), match=etag)
     assert keys(store) == []
     assert leftovers(store) == []
+
+
+@pytest.mark.parametrize("size", [0, 5, 9 * MIB])
+def test_metadata_is_kept_beside_the_object_where_there_is_a_place(store, size):
+    data = noise(size)
+    through_wrappers = Retrying(Metered(Throttled(store, 1e12)))
+    first = store.put("k", pieces(data), create=True, metadata=OF_K3S)
+    assert through_wrappers.put("wrapped", pieces(data), create=True, metadata=OF_K3S).size_bytes == size
+    assert (first.size_bytes, read(store, "k"), read(store, "wrapped")) == (size, data, data)
+    backend = unwrapped(store)
+    if isinstance(backend, S3Store):
+        for key in ("k", "wrapped"):
+            assert OF_K3S.items() <= metadata_of(backend, key).items()
+    store.put("k", pieces(data), match=first.etag)
+    if isinstance(backend, S3Store):
+        assert not OF_K3S.keys() & metadata_of(backend, "k").keys()
+
+
+def metadata_of(store, key):
+    """What any program finds beside an object."""
+    options = store.options
+    client = boto3.client(
+        "s3",
+        endpoint_url=options.endpoint_url,
+        region_name=options.region,
+        aws_access_key_id=options.access_key_id,
+        aws_secret_access_key=options.secret_access_key,
+    )
+    with closing(client):
+        return client.head_object(Bucket=options.bucket, Key=options.root + key)["Metadata"]
 
 
 def test_create_and_match_together_make_no_sense(store):

@@ -127,7 +127,7 @@ class SnapshotNaming:
     def by_hand(self, url: str, named: Named) -> tuple[str, ...]:
         """See ``Names.by_hand``."""
         file = url.rpartition("/")[2]
-        unpack = (f"funzip {quote(file)} > {quote(file.removesuffix('.zip'))}",) if named.encoding else ()
+        unpack = (f"unzip -p {quote(file)} > {quote(file.removesuffix('.zip'))}",) if named.encoding else ()
         return (
             f"Fetch {url}",
             "k3s: stop k3s on every server; on one of them, with the token of that cluster in server/token:",

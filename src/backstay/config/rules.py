@@ -95,12 +95,16 @@ def _in_velero_folder(config: Config) -> Iterator[Fault]:
         yield Fault(("objects", "prefix"), "must not be empty", hint)
         return
     store = config.objects.store or config.default_store
+    etcd = config.resolved_etcd()
+    if etcd is not None and etcd.store == store and _is_within(etcd.prefix, config.objects.prefix):
+        message = f"the folder {etcd.prefix} is Velero's own (`objects.prefix`)"
+        yield Fault(("etcd", "prefix"), message, "Velero refuses what it does not know there.")
     for name, database in config.postgres_databases().items():
-        if database.store == store and _is_within(database, config.objects.prefix):
+        if database.store == store and _is_within(database.prefix, config.objects.prefix):
             message = f"the folder {database.prefix} is Velero's own (`objects.prefix`)"
             hint = "Velero refuses what it does not know there."
             yield Fault(("postgres", "databases", name), message, hint)
 
 
-def _is_within(database: ResolvedDatabase, folder: str) -> bool:
-    return f"{database.prefix}/".startswith(f"{folder}/")
+def _is_within(prefix: str, folder: str) -> bool:
+    return f"{prefix}/".startswith(f"{folder}/")

@@ -12,7 +12,7 @@
     +-- ToolError                                     a program Backstay runs (missing, too old, failed)
     +-- SourceError, DumpIncomplete, UnknownArchive   the thing protected could not be read, or not wholly
     +-- SnapshotDamaged                               an etcd snapshot is not its cluster's state (13)
-    +-- Undecodable                                   an object in a snapshot cannot be read
+    +-- NoSuchObject, Undecodable                     an object in a snapshot is not there, or cannot be read
     +-- RestoreError                                  a restore stopped; says what is live
     +-- DrillFailed                                   a drill could not be done
     +-- CatalogError, NoSuchBackup, FormatTooNew      what the store says of its backups
@@ -219,6 +219,12 @@ class SnapshotDamaged(BackstayError):
 
     code = "etcd.snapshot_damaged"
     exit_code = 13
+
+
+class NoSuchObject(BackstayError):
+    """A snapshot has no object of this name."""
+
+    code = "etcd.no_such_object"
 
 
 class Undecodable(BackstayError):

@@ -53,5 +53,7 @@ def _copy(source: str, to: str, *, recursive: bool = False) -> str:
 def _print_plain(artifact: Artifact) -> str:
     """``age -d -i key.txt FILE | gunzip -c``: undo the encodings, the last one first."""
     name = quote(artifact.key.rpartition("/")[2])
+    if artifact.encoding == ("zip",):
+        return f"unzip -p {name}"  # funzip reads from a pipe, and ends with an error above 4 GiB
     first, *rest = [TOOLS[encoding] for encoding in reversed(artifact.encoding)] or ["cat"]
     return " | ".join([f"{first} {name}", *rest])

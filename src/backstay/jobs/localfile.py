@@ -17,7 +17,7 @@ from backstay.catalog import foreign, keys, manifest
 from backstay.catalog import journal as journals
 from backstay.catalog.records import RECORD_LIMIT
 from backstay.core.errors import CatalogError, RestoreError, UsageError
-from backstay.core.model import Artifact, Backup, Plan, State, Target
+from backstay.core.model import Artifact, Backup, Plan, State, Target, TierKind
 from backstay.core.units import format_stamp
 from backstay.jobs.context import Context
 from backstay.jobs.restore import Place
@@ -122,15 +122,14 @@ def _promised(file: LocalFile, path: Path, target: Target) -> Backup:
     role = foreign.ROLES[target.tier]
     found = by_name or backup.artifact(role)
     if found is None or found.role != role:
-        raise UsageError(f"{file.path} is not the dump that {path} promises", hint="Nothing has been changed.")
+        raise UsageError(f"{file.path} is not the file that {path} promises", hint="Nothing has been changed.")
     return replace(backup, artifacts=(replace(found, key=file.path.name),))
 
 
 def _foreign(file: LocalFile, target: Target) -> Backup:
     facts = file.path.stat()
     changed = datetime.fromtimestamp(facts.st_mtime, UTC)
-    match = _STAMP.search(file.path.name)
-    stamp = match[1] if match and keys.is_stamp(match[1]) else format_stamp(changed)
+    stamp = _stamp_in(file.path.name, target) or format_stamp(changed)
     dump = Artifact(
         role=foreign.ROLES[target.tier],
         key=file.path.name,
@@ -151,6 +150,15 @@ def _foreign(file: LocalFile, target: Target) -> Backup:
         artifacts=(dump,),
         warnings=(WARNING,),
     )
+
+
+def _stamp_in(name: str, target: Target) -> str:
+    """When it was made, by its name: as dumps have it, or as k3s names snapshots. Empty where it does not say."""
+    if target.tier is TierKind.ETCD:
+        named = foreign.SnapshotNaming("", "").parse(name)
+        return named.stamp if named else ""
+    match = _STAMP.search(name)
+    return match[1] if match and keys.is_stamp(match[1]) else ""
 
 
 def encodings(name: str) -> tuple[str, ...]:

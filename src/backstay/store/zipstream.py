@@ -99,10 +99,10 @@ class _Stream:
 
     def rest(self) -> bytes:
         """All that is left, which must be little. Raises ``Corrupt``."""
-        while (more := next(self.chunks, None)) is not None:
+        while len(self.held) <= TAIL_BYTES and (more := next(self.chunks, None)) is not None:
             self.held += more
-            if len(self.held) > TAIL_BYTES:
-                raise self.fail("holds more than one file")
+        if len(self.held) > TAIL_BYTES:
+            raise self.fail("holds more than one file")
         return self.held
 
     def fail(self, what: str) -> Corrupt:

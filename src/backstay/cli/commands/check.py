@@ -56,6 +56,7 @@ def _configuration(loaded: Loaded) -> Iterator[Row]:
     databases = len(loaded.config.postgres_databases())
     stores = len(loaded.config.stores)
     words = f"valid: {counted(stores, 'store')}, {counted(databases, 'database')}"
+    words += ", etcd" if loaded.config.etcd else ""
     yield Row(Severity.OK, str(loaded.path), words)
     for text in [*warnings(loaded.config), *loaded.config.unacted()]:
         subject, _, message = text.partition(": ")

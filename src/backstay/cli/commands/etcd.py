@@ -19,7 +19,7 @@ from backstay.cli.help import command, group_of
 from backstay.cli.output import Output, clean
 from backstay.cli.session import Given, Session
 from backstay.cli.table import Column, table
-from backstay.core.errors import NoSuchBackup, UsageError
+from backstay.core.errors import NoSuchObject, UsageError
 from backstay.core.model import Backup, TierKind
 from backstay.core.units import exact_time, format_age, format_count, format_size, listed
 from backstay.jobs import localfile
@@ -109,9 +109,9 @@ def get(
 
 
 def _only(found: "list[Selected]", wanted: str, backup: Backup) -> "Selected":
-    """The one object that is meant. Raises ``NoSuchBackup``, and ``UsageError`` for several."""
+    """The one object that is meant. Raises ``NoSuchObject``, and ``UsageError`` for several."""
     if not found:
-        raise NoSuchBackup(f"{backup.id} has no {wanted}", hint="Leave its name out, and all of them are listed.")
+        raise NoSuchObject(f"{backup.id} has no {wanted}", hint="Leave its name out, and all of them are listed.")
     if len(found) > 1:
         places = listed([one.resource.namespace for one in found])
         raise UsageError(f"{len(found)} namespaces have {wanted}: {places}", hint="Say which with -n.")

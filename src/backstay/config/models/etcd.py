@@ -36,6 +36,13 @@ def _endpoint(value: str) -> str:
     return value.rstrip("/")
 
 
+def _not_empty(value: tuple[str, ...]) -> tuple[str, ...]:
+    """As ``min_length`` would, which also counts those that are not valid and have been told."""
+    if not value:
+        raise ValueError("must not be empty")
+    return value
+
+
 Endpoint = Annotated[
     str, AfterValidator(_endpoint), WithJsonSchema({"type": "string", "title": "URL", "pattern": "^https?://"})
 ]
@@ -108,10 +115,9 @@ class Etcd(Model):
     compression: Literal["zip", "none"] = Field(
         default="zip", description="How a snapshot is packed; k3s opens `zip` by itself, and nothing else."
     )
-    endpoints: tuple[Endpoint, ...] = Field(
+    endpoints: Annotated[tuple[Endpoint, ...], AfterValidator(_not_empty)] = Field(
         default=("https://127.0.0.1:2379",),
         description="Where etcd answers. Other members are found from the first that does.",
-        min_length=1,
     )
     ca_file: FullPath | None = Field(
         default=None,

@@ -46,7 +46,7 @@ def decode(value: bytes) -> Decoded:
     if envelope.encoding is Encoding.ENCRYPTED:
         raise Undecodable(
             "the value is encrypted by the API server",
-            hint="restore the cluster, or read it through an API server that has the key",
+            hint="Restore the cluster, or read it through an API server that has the key",
             key=encrypted(value),
         )
     if envelope.encoding is not Encoding.PROTOBUF:
