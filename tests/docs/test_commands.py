@@ -32,11 +32,14 @@ def fault(line: str, *, whole: bool) -> str:
 
 
 def typed(page: Page) -> Iterator[tuple[int, str]]:
-    """The commands in the blocks of a page, with their lines; pipes, redirections and comments cut off."""
+    """The commands in the blocks of a page, with their lines; pipes, redirections and comments cut off.
+
+    One that goes on behind a backslash is one.
+    """
     for block in page.blocks:
-        for number, text in enumerate(block.text.splitlines(), block.line):
+        for number, text in enumerate(re.sub(r"\\\n *", "", block.text).splitlines(), block.line):
             for part in re.split(r" && | \|\| ", text.strip()):
-                if match := COMMAND.match(re.sub(r"^[\d*/ ]+backstay +(?=backstay )", "", part)):
+                if match := COMMAND.match(re.sub(r"^[\d*/ ]+(?:backstay|root) +(?=backstay )", "", part)):
                     line = re.split(r"\s[#|>]|\s{3,}", match[1])[0]
                     if "COMMAND" not in line:
                         yield number, line
@@ -101,7 +104,8 @@ def test_where_commands_are_seen(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(
         "```sh\nbackstay list   # all\n$ backstay status | head\nA=1 backstay check && backstay prune --yes\n"
-        "0 3 * * *  backstay  backstay backup --all > /dev/null\npostgres/shop  done\n```\n"
+        "0 3 * * *  backstay  backstay backup --all > /dev/null\npostgres/shop  done\n"
+        "backstay restore shop \\\n  --to copy\n```\n"
     )
     assert [line for _, line in typed(Page(page))] == [
         "backstay list",
@@ -109,4 +113,5 @@ def test_where_commands_are_seen(tmp_path):
         "backstay check",
         "backstay prune --yes",
         "backstay backup --all",
+        "backstay restore shop --to copy",
     ]

@@ -41,11 +41,17 @@ def values(path: Path, section: str, key: str) -> list[str]:
 )
 def test_every_configuration_on_a_page_is_valid(page: Page, block: Block):
     loaded = parse(block.text, Path("backstay.yaml"), {})
-    assert loaded.config.postgres_databases()
+    assert loaded.config.postgres_databases() or loaded.config.etcd
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").rglob("*.yaml")), ids=lambda path: path.parent.name)
+def test_every_configuration_among_the_examples_is_valid(path):
+    assert parse(path.read_text(encoding="utf-8"), path, {}).config.stores
 
 
 def test_the_pages_show_configurations():
-    assert {page.name for page, _ in CONFIGURATIONS} >= {"README.md", "docs/schedule.md", "docs/encrypt.md"}
+    pages_with_some = {page.name for page, _ in CONFIGURATIONS}
+    assert pages_with_some >= {"README.md", "docs/schedule.md", "docs/encrypt.md", "docs/etcd.md"}
 
 
 @pytest.mark.parametrize("path", SERVICES, ids=lambda path: path.name)
@@ -76,6 +82,18 @@ def test_no_unit_asks_questions_or_names_a_secret():
     assert (SYSTEMD / "backup-failed@.service").is_file()
 
 
+def test_the_units_of_etcd_run_as_root_with_folders_of_their_own():
+    """systemd.unit(5): drop-ins of a prefix are read in the order of their names, whatever folder they are in."""
+    root, common = SYSTEMD / "backstay-etcd-.service.d" / "root.conf", SYSTEMD / "backstay-.service.d" / "common.conf"
+    assert root.name > common.name
+    assert values(root, "Service", "User") == ["root"]
+    assert values(root, "Service", "LoadCredential") == [""]
+    for kind in ("State", "Cache"):
+        assert values(root, "Service", f"{kind}Directory") == ["", "backstay-etcd"]
+        assert values(common, "Service", f"{kind}Directory") == ["backstay"]
+    assert [path.name for path in SERVICES if path.name.startswith("backstay-etcd-")]
+
+
 def test_the_page_takes_the_credentials_where_the_units_put_them():
     """systemd.exec(5), LoadCredential: a file named as the credential in $CREDENTIALS_DIRECTORY."""
     page = Page(ROOT / "docs" / "schedule.md")
@@ -89,7 +107,8 @@ def test_the_page_takes_the_credentials_where_the_units_put_them():
 def test_every_unit_is_on_the_page_and_the_other_way_round():
     text = (ROOT / "docs" / "schedule.md").read_text(encoding="utf-8")
     assert [path.name for path in SERVICES if f"examples/systemd/{path.name})" not in text] == []
-    started = re.findall(r"backstay-\w+\.(?:service|timer)", text)
+    started = re.findall(r"backstay-[\w-]+\.(?:service|timer)\b(?!\.d)", text)
+    assert len(started) > 5
     assert [name for name in started if not (SYSTEMD / name).is_file()] == []
 
 

@@ -72,7 +72,7 @@ def done_line(backup: Backup, source_bytes: object, seconds: float) -> str:
     or ``17 files``."""
     plain = sum(artifact.plain_size_bytes for artifact in backup.artifacts)
     before = source_bytes if isinstance(source_bytes, int) else plain
-    dump = backup.artifact("dump") or backup.artifact("snapshot")
+    dump = next(filter(None, map(backup.artifact, ("dump", "snapshot", "sqlite"))), None)
     parts = [
         f"done in {format_duration(seconds)}: {backup.id}",
         f"{format_size(before)} -> {format_size(backup.size_bytes)}",

@@ -85,7 +85,6 @@ def get(
     Exit status: 0; 1 no such backup or object, or one that cannot be read; 2 usage or configuration;
     10 store unreachable; 12 cannot decrypt; 13 damaged; 130 interrupted.
     """
-    from backstay.tiers.etcd import lookup
 
     if from_ and from_file:
         raise UsageError("--from and --from-file exclude each other")
@@ -94,7 +93,7 @@ def get(
         source = source_of(app.context, backup, place.artifacts)
         with (
             session.progress(backup.id) as progress,
-            lookup.fetched(app.control_plane, source, progress, which.at) as snapshot,
+            app.etcd_tier.look_into(source, progress, which.at) as snapshot,
         ):
             if resource is None:
                 show = partial(_show_kinds, snapshot.resources(), session.output)

@@ -22,14 +22,14 @@ from backstay.tiers.etcd.api.members import Chosen, choose
 from backstay.tiers.etcd.api.messages import Alarm
 from backstay.tiers.etcd.api.spool import Received, receive
 from backstay.tiers.etcd.byhand import by_hand
-from backstay.tiers.etcd.controlplane import ControlPlane, Flavor
-from backstay.tiers.etcd.facts import Facts, read_facts
+from backstay.tiers.etcd.controlplane import ControlPlane
+from backstay.tiers.etcd.facts import Facts, look_into, read_facts
 from backstay.tiers.etcd.file.metabucket import heading
 from backstay.tiers.etcd.file.survey import Survey, survey
 from backstay.tiers.etcd.scratch import spool_folder
-from backstay.tiers.etcd.serverfiles import ServerFiles
+from backstay.tiers.etcd.serverpart import ServerPart, store_server_files
 
-SNAPSHOT, METADATA, SERVER = "snapshot", "metadata", "server"
+SNAPSHOT, METADATA = "snapshot", "metadata"
 READ_BYTES = 1 << 20
 QUOTA_WARNING = 0.8  # of the space that etcd may use; at all of it, it refuses every write
 
@@ -93,7 +93,7 @@ class _Proving:
         """Prove and store side by side; what is stored of a snapshot that is refused is taken back by the caller."""
         revision, compact_revision = heading(self.path)
         answers = proof.ask(self.chosen, self.plane.tls, revision, compact_revision)
-        facts = read_facts(self.path, self.plane)
+        facts = read_facts(look_into(self.path), self.plane)
         self.progress.phase("proving", total_bytes=self.path.stat().st_size)
         stop = threading.Event()
         with ThreadPoolExecutor(1, thread_name_prefix="store") as pool:
@@ -106,15 +106,16 @@ class _Proving:
                 stop.set()
                 raise
         artifacts = [self._unchanged(stored.result()), *self._metadata(facts)]
-        server, omissions, more = self._server_files(facts)
+        about = {**self._source(facts), "nodes": dict(facts.nodes)}
+        server = store_server_files(self.plane, self.sink, self._stem, about)
         return Captured(
             point_in_time=None,
             tools={"etcd": self.chosen.status.version},
             source=self._source(facts),
             contents=self._contents(found, agreement, facts, server),
-            artifacts=(*artifacts, *server),
-            omissions=tuple(omissions),
-            warnings=(*warnings, *self._warnings(found, facts), *more),
+            artifacts=(*artifacts, *server.artifacts),
+            omissions=server.omissions,
+            warnings=(*warnings, *self._warnings(found, facts), *server.warnings),
             restore_by_hand=tuple(by_hand(self.plane, artifacts[0])),
         )
 
@@ -152,18 +153,6 @@ class _Proving:
         file = File(METADATA, name=name, compressed=False)
         return [self.sink.write(file, [json.dumps(facts.extra_metadata).encode()])]
 
-    def _server_files(self, facts: Facts) -> tuple[list[Artifact], list[str], list[str]]:
-        """The artifact, what is missing in it, and warnings."""
-        if not self.plane.server_files or self.plane.flavor is Flavor.ETCD:
-            return [], [], []
-        if not self.plane.encrypted:
-            what = "the server token and files" if self.plane.is_rancher else "the certificates and manifests"
-            why = f"{what} are not in this backup: they hold the keys of the cluster, and nothing is encrypted"
-            return [], [], [f"{why}; set encryption.recipients, or keep them yourself"]
-        files = ServerFiles(self.plane, {**self._source(facts), "nodes": dict(facts.nodes)})
-        artifact = self.sink.write(File(SERVER, name=f"{self._stem}.server.tar", apart="server"), files)
-        return [artifact], files.omissions, []
-
     @property
     def _stem(self) -> str:
         return f"{self.plane.base}-{self.plane.node}-{{unix}}"
@@ -196,9 +185,7 @@ class _Proving:
         }
         return {name: value for name, value in found.items() if value not in ("", 0)}
 
-    def _contents(
-        self, found: Survey, agreement: proof.Agreement, facts: Facts, server: list[Artifact]
-    ) -> dict[str, Any]:
+    def _contents(self, found: Survey, agreement: proof.Agreement, facts: Facts, server: ServerPart) -> dict[str, Any]:
         """The manifest's ``contents`` of this tier; docs/format.md describes each key."""
         ends = facts.token.expires if facts.token else None
         return {
@@ -215,7 +202,7 @@ class _Proving:
             "compared_with": list(agreement.agreed),
             "token_hash": facts.token_hash,
             "token_opens": facts.token.opens if facts.token else None,
-            "server_files": bool(server),
+            "server_files": bool(server.artifacts),
             **(
                 {"certificates_end": exact_time(ends)} if (ends := facts.token.expires if facts.token else None) else {}
             ),

@@ -20,7 +20,7 @@ from backstay.tiers.etcd import verify
 from backstay.tiers.etcd.api.client import EtcdClient
 from backstay.tiers.etcd.backup import SNAPSHOT
 from backstay.tiers.etcd.controlplane import ControlPlane
-from backstay.tiers.etcd.facts import read_facts
+from backstay.tiers.etcd.facts import look_into, read_facts
 from backstay.tiers.etcd.file.census import OTHER, resource
 from backstay.tiers.etcd.file.survey import survey
 from backstay.tiers.etcd.localserver.programs import find, version_of
@@ -172,7 +172,7 @@ class Drill:
     def _token(self, path: Path) -> Iterator[Finding]:
         if not self.plane.is_rancher:
             return
-        checked = read_facts(path, self.plane).token
+        checked = read_facts(look_into(path), self.plane).token
         if checked is None:
             words = "the server token is not known here: whether it opens this was not checked"
             yield Finding(Severity.WARNING, words, "etcd.token")

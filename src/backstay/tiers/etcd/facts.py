@@ -1,23 +1,30 @@
-"""What a snapshot says of the cluster it is of: which one, its servers' token, its nodes; read offline.
+"""What a backup says of the cluster it is of: which one, its servers' token, its nodes; read offline.
 
 Keys and forms: Kubernetes' storage layout (``/registry/<resource>/...``), k3s for ``/bootstrap/`` and the ConfigMap of
-extra metadata (k3s, pkg/cluster/storage.go and pkg/etcd/snapshot_metadata.go).
+extra metadata (k3s, pkg/cluster/storage.go and pkg/etcd/snapshot_metadata.go). It is read through a ``Look``, which a
+snapshot of etcd and a database of kine both give.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from backstay.core.errors import SecretError, Undecodable
 from backstay.tiers.etcd.controlplane import ControlPlane
 from backstay.tiers.etcd.file.keyspace import live
 from backstay.tiers.etcd.kube.decode import decode
+from backstay.tiers.etcd.kube.objects import Row
 from backstay.tiers.etcd.token import BOOTSTRAP, TokenCheck, check, key_name, password_of
 
 MAX_NODES = 5000  # the most that Kubernetes supports ("Considerations for large clusters")
+MAX_BOOTSTRAP_KEYS = 1000  # k3s has one for each token it ever had
 EXTRA_METADATA = "configmaps/kube-system/{program}-etcd-snapshot-extra-metadata"  # program: k3s or rke2
 SERVER_LABELS = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/etcd")
+
+Look = Callable[[bytes], Iterator[Row]]  # the live keys that begin with a prefix, in order
+Object = Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -38,21 +45,32 @@ class Facts:
         return max(self.nodes.values(), default="")
 
 
-def read_facts(path: Path, plane: ControlPlane) -> Facts:
-    """Read them. What is encrypted at rest or of another form is left out. Raises ``SnapshotDamaged``."""
+def look_into(path: Path) -> Look:
+    """The keys of a snapshot of etcd."""
+    return lambda prefix: ((key, found.value, found.mod_revision) for key, found in live(path, prefix))
+
+
+def read_facts(look: Look, plane: ControlPlane) -> Facts:
+    """Read them. What is encrypted at rest or of another form is left out. Raises what ``look`` does."""
     prefix = plane.prefix.rstrip("/").encode() + b"/"
-    bootstrap = {found.key.decode(errors="replace"): found.value for _, found in live(path, BOOTSTRAP.encode())}
+    bootstrap = bootstrap_of(look)
     token = plane.token() if bootstrap else None
-    nodes = _nodes(path, prefix)
+    nodes = dict(_nodes(look, prefix))
     extra = prefix + EXTRA_METADATA.format(program=plane.flavor.value).encode()
     return Facts(
-        cluster_uid=_text(_object(path, prefix + b"namespaces/kube-system"), "metadata", "uid"),
+        cluster_uid=_text(_object(look, prefix + b"namespaces/kube-system"), "metadata", "uid"),
         nodes={name: _text(node, "status", "nodeInfo", "kubeletVersion") for name, node in nodes.items()},
         servers=tuple(name for name, node in nodes.items() if _is_server(node)),
-        extra_metadata=_strings(_object(path, extra).get("data")),
+        extra_metadata=_strings(_object(look, extra).get("data")),
         token_hash=_token_hash(bootstrap, token),
         token=check(bootstrap, token) if token else None,
     )
+
+
+def bootstrap_of(look: Look) -> dict[str, bytes]:
+    """What the server token must open: the certificates and keys of the servers, by the name of their key."""
+    rows = islice(look(BOOTSTRAP.encode()), MAX_BOOTSTRAP_KEYS)
+    return {key.decode(errors="replace"): value for key, value, _ in rows}
 
 
 def _token_hash(bootstrap: Mapping[str, bytes], token: str | None) -> str:
@@ -65,26 +83,22 @@ def _token_hash(bootstrap: Mapping[str, bytes], token: str | None) -> str:
     return name.removeprefix(BOOTSTRAP)
 
 
-def _nodes(path: Path, prefix: bytes) -> dict[str, Mapping[str, object]]:
-    found: dict[str, Mapping[str, object]] = {}
-    for key, item in live(path, prefix + b"minions/"):
+def _nodes(look: Look, prefix: bytes) -> Iterator[tuple[str, Object]]:
+    for key, value, _ in islice(look(prefix + b"minions/"), MAX_NODES):
         with suppress(Undecodable):
-            found[key.rpartition(b"/")[2].decode(errors="replace")] = decode(item.value).object
-        if len(found) == MAX_NODES:
-            break
-    return found
+            yield key.rpartition(b"/")[2].decode(errors="replace"), decode(value).object
 
 
-def _object(path: Path, key: bytes) -> Mapping[str, object]:
+def _object(look: Look, wanted: bytes) -> Object:
     """One object; empty when there is none or it cannot be read."""
-    for found, item in live(path, key):
-        if found == key:
+    for key, value, _ in look(wanted):
+        if key == wanted:
             with suppress(Undecodable):
-                return decode(item.value).object
+                return decode(value).object
     return {}
 
 
-def _is_server(node: Mapping[str, object]) -> bool:
+def _is_server(node: Object) -> bool:
     metadata = node.get("metadata")
     labels = metadata.get("labels") if isinstance(metadata, dict) else None
     return isinstance(labels, dict) and any(label in labels for label in SERVER_LABELS)

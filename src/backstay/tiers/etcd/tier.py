@@ -1,6 +1,8 @@
-"""The etcd tier: the verbs of a tier, each in a module of its own."""
+"""The etcd tier: the verbs of a tier, each in a module of its own; for k3s on SQLite, those below ``kine``."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +10,17 @@ from backstay.core.errors import RestoreError, UsageError
 from backstay.core.model import Backup, Finding, Level, Outcome, Plan, Progress, Target, TierKind
 from backstay.tiers.base import Captured, Journal, Leftover, RestoreRequest, Sink, Source
 from backstay.tiers.etcd import backup as capture
-from backstay.tiers.etcd import drill, elsewhere, verify
+from backstay.tiers.etcd import drill, elsewhere, lookup, verify
 from backstay.tiers.etcd.controlplane import ControlPlane
 from backstay.tiers.etcd.elsewhere import OwnSnapshot
+from backstay.tiers.etcd.kine import backup as kine_capture
+from backstay.tiers.etcd.kine import drill as kine_drill
+from backstay.tiers.etcd.kine import leftovers as kine_leftovers
+from backstay.tiers.etcd.kine import lookup as kine_lookup
+from backstay.tiers.etcd.kine import restore as kine_restore
+from backstay.tiers.etcd.kine import restoreplan
+from backstay.tiers.etcd.kine import verify as kine_verify
+from backstay.tiers.etcd.kine.datastore import is_of, is_used
 from backstay.tiers.etcd.restore import leftovers, rejoin
 from backstay.tiers.etcd.restore import plan as planning
 from backstay.tiers.etcd.restore.run import Restore
@@ -33,36 +43,52 @@ class EtcdTier:
 
     def preview(self, target: Target) -> Mapping[str, Any]:
         """See ``Tier.preview``."""
-        return capture.preview(self._of(target))
+        plane = self._of(target)
+        return kine_capture.preview(plane) if is_used(plane) else capture.preview(plane)
 
     def backup(self, target: Target, sink: Sink, progress: Progress) -> Captured:
         """See ``Tier.backup``."""
-        return capture.backup(self._of(target), sink, progress)
+        plane = self._of(target)
+        if is_used(plane):
+            return kine_capture.backup(plane, sink, progress)
+        return capture.backup(plane, sink, progress)
 
     def verify(self, backup: Backup, source: Source, depth: Level, progress: Progress) -> Iterator[Finding]:
         """See ``Tier.verify``; ``STORED`` needs nothing of a tier, so this is always ``READABLE``."""
         if depth >= Level.READABLE:
-            yield from verify.readable(self._of(backup.target), backup, source, progress)
+            read = kine_verify.verify if is_of(backup) else verify.readable
+            yield from read(self._of(backup.target), backup, source, progress)
+            yield from verify.server_files(backup, source)
 
     def plan_restore(self, backup: Backup, request: RestoreRequest) -> Plan:
         """See ``Tier.plan_restore``."""
-        return planning.plan_restore(self._of(backup.target), backup, request, self._system)
+        plane = self._of(backup.target)
+        if is_of(backup):
+            return restoreplan.plan(plane, backup, request, self._system)
+        return planning.plan_restore(plane, backup, request, self._system)
 
     def restore(self, plan: Plan, source: Source, journal: Journal, progress: Progress) -> Outcome:
         """See ``Tier.restore``."""
-        return Restore(self._of(plan.target), plan, self._system, journal, progress).run(source)
+        return self._restore(plan, journal, progress).run(source)
 
     def undo(self, plan: Plan, journal: Journal, progress: Progress) -> Outcome:
         """See ``Tier.undo``."""
-        return Restore(self._of(plan.target), plan, self._system, journal, progress).undo()
+        return self._restore(plan, journal, progress).undo()
 
     def plan_drill(self, backup: Backup, request: RestoreRequest) -> Plan:
         """See ``Tier.plan_drill``."""
-        return drill.plan(self._of(backup.target), backup, request)
+        plane = self._of(backup.target)
+        return kine_drill.plan(plane, backup, request) if is_of(backup) else drill.plan(plane, backup, request)
 
     def drill(self, plan: Plan, source: Source, progress: Progress) -> Outcome:
         """See ``Tier.drill``."""
-        return drill.Drill(self._of(plan.target), plan, self._scratch_root, progress).run(source)
+        made = kine_drill.Drill if is_of(source.backup) else drill.Drill
+        return made(self._of(plan.target), plan, self._scratch_root, progress).run(source)
+
+    def look_into(self, source: Source, progress: Progress, at: int | None) -> AbstractContextManager[lookup.Snapshot]:
+        """A backup fetched for the length of a block, to be looked into; ``at`` an earlier revision that it has."""
+        fetched = kine_lookup.fetched if is_of(source.backup) else lookup.fetched
+        return fetched(self.plane, source, progress, at)
 
     def own_snapshots(self) -> tuple[list[OwnSnapshot], list[str]]:
         """Snapshots that k3s took by itself, newest first, and what could not be looked at."""
@@ -86,11 +112,16 @@ class EtcdTier:
 
     def leftovers(self, target: Target) -> Iterator[Leftover]:
         """See ``Tier.leftovers``."""
-        return iter(leftovers.leftovers(self._of(target)))
+        return chain(leftovers.leftovers(self._of(target)), kine_leftovers.leftovers(self._of(target)))
 
     def remove_leftover(self, target: Target, name: str) -> None:
         """See ``Tier.remove_leftover``."""
-        leftovers.remove_leftover(self._of(target), name)
+        if not kine_leftovers.remove_leftover(self._of(target), name):
+            leftovers.remove_leftover(self._of(target), name)
+
+    def _restore(self, plan: Plan, journal: Journal, progress: Progress) -> "Restore | kine_restore.Restore":
+        made = kine_restore.Restore if plan.details["mode"] == restoreplan.MODE else Restore
+        return made(self._of(plan.target), plan, self._system, journal, progress)
 
     def _of(self, target: Target) -> ControlPlane:
         if target != self.plane.target:

@@ -11,13 +11,14 @@ from backstay.core.model import Backup, Finding, Progress, Severity, State
 from backstay.core.units import counted, format_count, format_size
 from backstay.store.chunkfile import ChunkFile
 from backstay.tiers.base import Source
-from backstay.tiers.etcd.backup import SERVER, SNAPSHOT
+from backstay.tiers.etcd.backup import SNAPSHOT
 from backstay.tiers.etcd.controlplane import ControlPlane
 from backstay.tiers.etcd.file.survey import Survey, survey
 from backstay.tiers.etcd.file.trailer import check_trailer
 from backstay.tiers.etcd.restore.fetch import fetch
 from backstay.tiers.etcd.scratch import spool_folder
 from backstay.tiers.etcd.serverfiles import ABOUT
+from backstay.tiers.etcd.serverpart import SERVER
 
 PROMISED = ("revision", "compact_revision", "hash_kv", "keys", "records", "size_bytes")
 
@@ -34,8 +35,6 @@ def readable(plane: ControlPlane, backup: Backup, source: Source, progress: Prog
             yield Finding(Severity.ERROR, error.message, error.code)
             return
         yield from look(path, plane, backup, progress)
-    if backup.artifact(SERVER) is not None:
-        yield _server_files(source)
 
 
 def look(path: Path, plane: ControlPlane, backup: Backup, progress: Progress) -> Iterator[Finding]:
@@ -78,8 +77,13 @@ def differences(found: Survey, contents: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name}: {found.resources.get(name, 0)} keys, expected {resources.get(name, 0)}"
 
 
+def server_files(backup: Backup, source: Source) -> Iterator[Finding]:
+    """The archive of what else a restore needs, read to its end; nothing where the backup has none."""
+    if backup.artifact(SERVER) is not None:
+        yield _server_files(source)
+
+
 def _server_files(source: Source) -> Finding:
-    """The archive of what else a restore needs, read to its end."""
     names = 0
     about = False
     try:

@@ -62,17 +62,15 @@ def make_folder(folder: Path) -> None:
     sync_folder(folder.parent)
 
 
-def fetch(source: Source, folder: Path, progress: Progress) -> Path:
-    """The raw snapshot in ``folder``, on the disk, of the manifest's size and sha256. Raises what ``source`` does."""
-    path, part = folder / NAME, folder / f"{NAME}.part"
-    artifact = source.backup.artifact(ROLE)
-    if artifact is None:
-        raise RestoreError(
-            f"{source.backup.id} has no snapshot among its artifacts", hint=f"Is it of etcd? {UNTOUCHED}"
-        )
+def fetch(source: Source, folder: Path, progress: Progress, role: str = ROLE, name: str = NAME) -> Path:
+    """An artifact, the raw snapshot unless said otherwise, in ``folder``: mode 0600, on the disk, of the manifest's
+    size and sha256. Raises what ``source`` does."""
+    path, part = folder / name, folder / f"{name}.part"
+    if source.backup.artifact(role) is None:
+        raise RestoreError(f"{source.backup.id} has no {role} among its artifacts", hint=f"Is it of etcd? {UNTOUCHED}")
     with (
         os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file,
-        source.open(ROLE) as chunks,
+        source.open(role) as chunks,
     ):
         for chunk in chunks:
             file.write(chunk)
