@@ -146,3 +146,31 @@ def test_a_damaged_journal_is_never_executed(old, new, error):
     else:
         with pytest.raises(error, match=STAMP):
             resume(store)
+
+
+LATER = "20260211-164344"
+
+
+def test_one_that_failed_early_is_history_once_another_restore_ended():
+    store = DictStore()
+    create(store).close(JournalState.FAILED, "no identity")
+    found = journal.pending(store, CARDBOARD)
+    assert found is not None
+    assert found.resumable
+    create(store, stamp=LATER).close(JournalState.DONE)
+    found = journal.pending(store, CARDBOARD)
+    assert found is not None
+    assert (found.stamp, found.resumable) == (LATER, False)
+
+
+def test_one_that_needs_a_person_comes_before_newer_ones():
+    store = DictStore()
+    create(store).record("stop")
+    create(store, stamp=LATER).close(JournalState.FAILED, "refused")
+    found = journal.pending(store, CARDBOARD)
+    assert found is not None
+    assert (found.stamp, found.needs_a_person) == (STAMP, True)
+
+
+def test_without_a_restore_nothing_is_pending():
+    assert journal.pending(DictStore(), CARDBOARD) is None

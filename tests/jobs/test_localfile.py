@@ -6,11 +6,14 @@ import zipfile
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from backstay.catalog import journal as journals
 from backstay.catalog import manifest
-from backstay.core.errors import CatalogError, Corrupt, UsageError
+from backstay.catalog.journal import JournalState
+from backstay.core.errors import CatalogError, Corrupt, RestoreError, UsageError
 from backstay.core.model import Artifact, Plan, State, Target, TierKind
 from backstay.jobs import localfile
 from backstay.jobs.transfer import StoreSource
@@ -191,3 +194,44 @@ def test_a_snapshot_with_its_manifest(snapshot, manifest_file):
     other = snapshot.rename(snapshot.with_name("x.server.tar.zip"))
     with pytest.raises(UsageError, match="x.server.tar.zip is not the file that"):
         localfile.backup_of(localfile.local_file(other, manifest_file), CONTROL_PLANE)
+
+
+def _journal(store, stamp, state):
+    plan = Plan("restore", CARDBOARD, "Restore", ())
+    made = journals.create(store, plan, stamp, "postgres/cardboard@x", run="r", now=lambda: datetime.now(UTC))
+    if state is not JournalState.OPEN:
+        made.close(state)
+
+
+def _found(tmp_path, local, stored):
+    """Where the pending restore is, with these journals in the local folder and in the store."""
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "store").mkdir()
+    folder, store = DirectoryStore(tmp_path / "state"), DirectoryStore(tmp_path / "store")
+    for place, journals_there in ((folder, local), (store, stored)):
+        for stamp, state in journals_there:
+            _journal(place, stamp, state)
+    context = SimpleNamespace(catalogs=[SimpleNamespace(name="main", store=store)])
+    with localfile.state_of_unfinished(context, CARDBOARD, tmp_path / "state", DirectoryStore) as found:
+        return Path(found.describe().removeprefix("file://")).name
+
+
+OLD, NEW = "20260211-154344", "20260211-164344"
+
+
+@pytest.mark.parametrize(
+    ("local", "stored", "where"),
+    [
+        ([(OLD, JournalState.FAILED)], [(NEW, JournalState.OPEN)], "store"),
+        ([(NEW, JournalState.FAILED)], [(OLD, JournalState.DONE)], "state"),
+        ([(OLD, JournalState.OPEN)], [(NEW, JournalState.FAILED)], "state"),
+        ([], [(OLD, JournalState.FAILED)], "store"),
+    ],
+)
+def test_the_restore_that_is_pending_is_found_wherever_it_is(tmp_path, local, stored, where):
+    assert _found(tmp_path, local, stored) == where
+
+
+def test_a_restore_that_failed_before_another_one_ended_is_not_gone_on_with(tmp_path):
+    with pytest.raises(RestoreError, match="no unfinished restore"):
+        _found(tmp_path, [(OLD, JournalState.FAILED)], [(NEW, JournalState.DONE)])

@@ -62,6 +62,11 @@ class JournalRecord:
         failed_late = self.state is JournalState.FAILED and STOP in self.steps
         return self.state is JournalState.OPEN or failed_late
 
+    @property
+    def resumable(self) -> bool:
+        """Whether it is open or failed."""
+        return self.state in {JournalState.OPEN, JournalState.FAILED}
+
     def encode(self) -> bytes:
         """As stored."""
         steps = [{"name": name, "at": exact_time(step.at), "facts": step.facts} for name, step in self.steps.items()]
@@ -155,8 +160,19 @@ def journals(store: Store, target: Target) -> Iterator[JournalRecord]:
 
 def unfinished(store: Store, target: Target) -> Iterator[JournalRecord]:
     """The journals of ``target`` that are open or failed, newest first."""
-    pending = {JournalState.OPEN, JournalState.FAILED}
-    return (journal for journal in journals(store, target) if journal.state in pending)
+    return (journal for journal in journals(store, target) if journal.resumable)
+
+
+def pending(store: Store, target: Target) -> JournalRecord | None:
+    """The journal that ``--resume`` and ``--rollback`` are about, or would be: the newest that needs a person, else the
+    newest of all. Only when that one is ``resumable``: one that failed early, and was followed by another restore, is
+    history."""
+    newest = None
+    for journal in journals(store, target):
+        if journal.needs_a_person:
+            return journal
+        newest = newest or journal
+    return newest
 
 
 def plan_fields(plan: Plan) -> dict[str, Any]:

@@ -76,7 +76,7 @@ The servers keep running. To try next:
 
 To end them and remove {world.folder}:
 
-  backstay demo --stop"""
+  backstay demo --stop{world.option}"""
 
 
 def _say(text: str) -> None:

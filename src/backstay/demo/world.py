@@ -51,7 +51,7 @@ class World:
             self._need_own("Give an empty or a new one with --folder.")
             if self.running():
                 raise UsageError(
-                    f"a demo is running in {self.folder}", hint=f"Stop it first: backstay demo --stop{self._option()}"
+                    f"a demo is running in {self.folder}", hint=f"Stop it first: backstay demo --stop{self.option}"
                 )
             self.remove()
         self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -142,7 +142,9 @@ etcd:
         if not (self.folder / MARK).is_file():
             raise UsageError(f"{self.folder} is not empty and not the demo's own", hint=hint)
 
-    def _option(self) -> str:
+    @property
+    def option(self) -> str:
+        """What names this folder to `backstay demo`, where that is needed."""
         return "" if self.folder == Path.cwd() / ".demo" else f" --folder {self.folder}"
 
     def _s3_pid(self) -> int | None:

@@ -19,7 +19,7 @@ def plan(context: Context, backup: Backup) -> Plan:
     if backup.state is State.FOREIGN:
         raise UsageError(
             f"{backup.id} was not written by Backstay: nothing says what it should hold, so nothing can be proven",
-            hint=f"`backstay restore {backup.id} --to NAME` restores it and counts what was in it.",
+            hint=f"`backstay verify {backup.id}` reads it to its end and says what is in it.",
         )
     now = context.now()
     return context.tier(backup.target).plan_drill(backup, RestoreRequest(format_stamp(now), now, scratch=True))

@@ -8,7 +8,7 @@ it is restored as a foreign dump, and what was loaded is counted, not compared.
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from pathlib import Path
 from backstay.catalog import foreign, keys, manifest
 from backstay.catalog import journal as journals
 from backstay.catalog.records import RECORD_LIMIT
-from backstay.core.errors import CatalogError, RestoreError, UsageError
+from backstay.core.errors import CatalogError, RestoreError, StoreError, UsageError
 from backstay.core.model import Artifact, Backup, Plan, State, Target, TierKind
 from backstay.core.units import format_stamp
 from backstay.jobs.context import Context
@@ -89,19 +89,33 @@ def state_of_unfinished(
 ) -> Iterator[Store]:
     """Where the restore of ``target`` that did not end has its journal: the local folder, or a configured store.
 
-    The local folder is asked first: the stores may be what is out of reach. Raises ``RestoreError`` when there is none.
+    The local folder is asked first: the stores may be what is out of reach. A restore that failed early counts only
+    while it is the newest of all, wherever they are. Raises ``RestoreError`` when there is none.
     """
-    if state_folder.is_dir():
-        with state_store(state_folder, open_folder) as local:
-            if next(iter(journals.unfinished(local, target)), None) is not None:
-                yield local
-                return
-    home = context.catalog(target)
-    for catalog in [home, *(other for other in context.catalogs if other.name != home.name)]:
-        if next(iter(journals.unfinished(catalog.store, target)), None) is not None:
-            yield catalog.store
-            return
-    raise RestoreError(f"there is no unfinished restore of {target}", hint="Nothing was changed.")
+    with ExitStack() as stack:
+        found: list[tuple[journals.JournalRecord, Store]] = []
+        if state_folder.is_dir():
+            local = stack.enter_context(state_store(state_folder, open_folder))
+            found += [(record, local) for record in filter(None, (journals.pending(local, target),))]
+        if not any(record.needs_a_person for record, _ in found):
+            found += _in_stores(context, target, needed=not found)
+        newest = max(found, key=lambda one: (one[0].needs_a_person, one[0].stamp), default=None)
+        if newest is None or not newest[0].resumable:
+            raise RestoreError(f"there is no unfinished restore of {target}", hint="Nothing was changed.")
+        yield newest[1]
+
+
+def _in_stores(context: Context, target: Target, *, needed: bool) -> Iterator[tuple[journals.JournalRecord, Store]]:
+    """The pending journal of each store; one that does not answer is passed over unless its word is ``needed``."""
+    for catalog in context.catalogs:
+        try:
+            record = journals.pending(catalog.store, target)
+        except StoreError:
+            if needed:
+                raise
+            continue
+        if record is not None:
+            yield record, catalog.store
 
 
 def _promised(file: LocalFile, path: Path, target: Target) -> Backup:

@@ -146,7 +146,7 @@ def _refuse_unfinished(place: Place, target: Target) -> None:
 
 
 def _newest_unfinished(state: Store, target: Target) -> journals.JournalRecord:
-    record = next(iter(journals.unfinished(state, target)), None)
-    if record is None:
+    record = journals.pending(state, target)
+    if record is None or not record.resumable:
         raise RestoreError(f"there is no unfinished restore of {target}", hint="Nothing was changed.")
     return record

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from itertools import chain
+from zoneinfo import ZoneInfo
 
 from backstay.app import App
 from backstay.cli.help import command
@@ -12,7 +14,10 @@ from backstay.cli.words import SEVERITIES, source_words
 from backstay.config.load import Loaded
 from backstay.core.errors import BackstayError
 from backstay.core.model import Severity
-from backstay.core.units import counted
+from backstay.core.schedule import overdue
+from backstay.core.units import counted, format_span, format_time
+
+GRACE = timedelta(hours=1)  # for snapshots that k3s takes by itself
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ def check(*, session: Given) -> int:
     loaded = session.load()
     rows: list[Row] = []
     with session.app(loaded) as app:
-        for row in chain(_configuration(loaded), _stores(app), _targets(app)):
+        for row in chain(_configuration(loaded), _stores(app), _targets(app), _own_snapshots(app, session.now())):
             rows.append(row)
             if not output.as_json and not (output.quiet and row.severity is Severity.OK):
                 output.data(_line(row, output))
@@ -85,6 +90,27 @@ def _targets(app: App) -> Iterator[Row]:
             title = str(found["title"]).removeprefix(str(target)).strip()
             dump = [f"pg_dump {found['pg_dump']}"] if "pg_dump" in found else []
             yield Row(Severity.OK, str(target), ", ".join([title, *source_words(found), *dump]))
+            yield from (Row(Severity.WARNING, str(target), words) for words in found.get("trouble", ()))
+
+
+def _own_snapshots(app: App, now: datetime) -> Iterator[Row]:
+    """Whether k3s still takes its own snapshots on this server, where the configuration says that it should."""
+    etcd = app.loaded.config.etcd
+    watched = etcd.local_snapshots if etcd else None
+    if app.etcd is None or watched is None or watched.schedule is None or not app.etcd.takes_snapshots():
+        return
+    subject, zone = f"{app.etcd.plane.target}", ZoneInfo(app.loaded.config.timezone)
+    found, troubles = app.etcd.own_snapshots()
+    yield from (Row(Severity.WARNING, subject, words) for words in troubles)
+    here = [one.taken_at for one in found if one.taken_at and not one.error and one.location.startswith("file://")]
+    newest = max(here, default=None)
+    missed = overdue(newest, watched.schedule, zone, now, GRACE)
+    age = f"the newest is {format_span(now - newest)} old" if newest else "there are none"
+    if missed is not None:
+        words = f"k3s takes its own snapshots no more: {age}, and one was due at {format_time(missed)}"
+        yield Row(Severity.WARNING, subject, words)
+    else:
+        yield Row(Severity.OK, subject, f"k3s takes its own snapshots: {age}")
 
 
 def _line(row: Row, output: Output) -> str:

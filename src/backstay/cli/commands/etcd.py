@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from backstay.app import App
 from backstay.cli import values
+from backstay.cli.commands.etcd_files import files
 from backstay.cli.commands.etcd_rejoin import rejoin
 from backstay.cli.commands.restore_options import Identity
 from backstay.cli.folders import folder_opener
@@ -212,7 +213,8 @@ def _printable(text: str) -> str:
 
 app = group_of(
     "etcd",
-    "Look into snapshots of etcd with `get`; let other servers join again after a restore with `rejoin`.",
+    "Look into backups of etcd with `get` and `files`; let other servers join again after a restore with `rejoin`.",
     command(get, usage="etcd get [RESOURCE [NAME]] [OPTIONS]"),
+    command(files, usage="etcd files [OPTIONS]"),
     command(rejoin, usage="etcd rejoin [OPTIONS]"),
 )

@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from backstay.core.errors import RestoreError, UsageError
+from backstay.core.errors import RestoreError, SourceError, UsageError
 from backstay.core.model import Backup, Finding, Level, Outcome, Plan, Progress, Target, TierKind
 from backstay.tiers.base import Captured, Journal, Leftover, RestoreRequest, Sink, Source
 from backstay.tiers.etcd import backup as capture
@@ -89,6 +89,13 @@ class EtcdTier:
         """A backup fetched for the length of a block, to be looked into; ``at`` an earlier revision that it has."""
         fetched = kine_lookup.fetched if is_of(source.backup) else lookup.fetched
         return fetched(self.plane, source, progress, at)
+
+    def takes_snapshots(self) -> bool:
+        """Whether this machine is a server that takes snapshots by itself: of k3s or RKE2, with etcd."""
+        try:
+            return self.plane.is_rancher and self.plane.db_dir.is_dir() and not is_used(self.plane)
+        except (OSError, SourceError):  # closed to this account: what comes next says so
+            return False
 
     def own_snapshots(self) -> tuple[list[OwnSnapshot], list[str]]:
         """Snapshots that k3s took by itself, newest first, and what could not be looked at."""
