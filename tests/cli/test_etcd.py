@@ -1,5 +1,6 @@
 """``backstay etcd get``: objects out of a real snapshot, with no cluster and no etcd at hand any more."""
 
+import errno
 import json
 import os
 import subprocess
@@ -267,11 +268,12 @@ def test_as_of_an_earlier_revision(asked, made):
 @pytest.mark.parametrize(
     ("revision", "said"), [("1", "are compacted"), ("0", "are compacted"), ("999999", "it ends at")]
 )
-def test_a_revision_that_is_not_there(asked, words, revision, said):
+def test_a_revision_that_is_not_there(asked, made, words, revision, said):
     ran = asked(*words, "--at", revision)
     assert (ran.code, ran.out) == (2, "")
-    assert f"has no revision {int(revision):,}" in ran.err
+    assert f"error: {made.ids[0]} has no revision {int(revision):,}: " in ran.err
     assert said in ran.err
+    assert "give --at one of these, or leave it out for the last." in ran.err
 
 
 @pytest.mark.parametrize("word", ["deploymints", "pods.example.org", "web", "", "caches", "../secrets", "(other)"])
@@ -437,6 +439,23 @@ def test_a_damaged_file(cli, made, kind, damage, words):
     ran = cli.run("etcd", "get", *words, "--from-file", str(file))
     assert (ran.code, ran.out) == (13, ""), ran
     assert ran.err.startswith("error: ")
+    assert file.name in ran.err
+    assert "snapshot.db" not in ran.err
+
+
+@pytest.mark.parametrize("kind", ["raw", "zipped"])
+def test_a_revision_that_a_file_has_not(cli, made, kind):
+    file = getattr(made, kind)
+    ran = cli.run("etcd", "get", "--at", "999999", "--from-file", str(file))
+    assert (ran.code, ran.out) == (2, "")
+    assert f"error: {file.name} has no revision 999,999: it ends at " in ran.err
+
+
+@pytest.mark.parametrize("name", ["n" * 230, "two words", "ü\u202e"])
+def test_a_file_of_a_name_that_is_none_for_the_spool(cli, made, name):
+    file = cli.folder / name
+    file.write_bytes(made.raw.read_bytes())
+    assert document_of(cli.run("etcd", "get", "deploy", "web", "--from-file", str(file)))["kind"] == "Deployment"
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped"])
@@ -477,6 +496,26 @@ def test_a_spool_that_cannot_be_made(cli, made):
     assert (ran.code, ran.out) == (1, "")
     assert "the spool folder" in ran.err
     assert "etcd.spool" in ran.err
+
+
+@pytest.mark.parametrize("command", [("etcd", "get", "--from"), ("verify",)])
+@pytest.mark.parametrize("free", [0, 1 << 40])
+def test_a_spool_that_is_full(cli, made, monkeypatch, command, free):
+    """Known before, or found out on the way."""
+    real = os.write
+
+    def write(descriptor, data):
+        if f"{cli.folder}/spool/" in str(Path(f"/proc/self/fd/{descriptor}").readlink()):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(descriptor, data)
+
+    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result((1, 1, free, free, free, *[0] * 5)))
+    ran = cli.run(*command, made.ids[0])
+    assert ran.code == 1, ran
+    assert f"there is no room for {made.ids[0]} in {cli.folder}/spool: " in ran.err
+    assert "etcd.spool names another folder" in ran.err
+    assert "bug" not in ran.err
 
 
 def test_only_what_was_asked_for_is_on_stdout(cli, made):

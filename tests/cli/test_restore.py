@@ -165,7 +165,7 @@ def test_cleanup_lists_asks_and_removes(cli, shop):
     assert shop.databases() == ["__before_*"]
     ran = cli.run("restore", "cleanup", shop.name, typed=f"{shop.target}\n")
     assert ran.code == 0
-    assert re.search(rf"removed 1 database kept by restores of {shop.target}, ", ran.out)
+    assert re.search(rf"removed 1 leftover kept by restores of {shop.target}, ", ran.out)
     assert shop.databases() == []
     assert "nothing to remove" in cli.run("restore", "cleanup", shop.name).err
 

@@ -115,6 +115,40 @@ def test_a_file_without_the_right_to_read_it(somebody):
         assert refusal(path).message == f"{path} cannot be read: Permission denied"
 
 
+@pytest.fixture
+def closed(minimal):
+    """A home that its owner alone may enter, which is not us, with a configuration; and one beside it for everyone."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        home = Path(folder) / "home"
+        (home / ".config/backstay").mkdir(parents=True)
+        (home / ".config/backstay/backstay.yaml").write_text(minimal)
+        (Path(folder) / "open.yaml").write_text(minimal)
+        home.chmod(0o700 if os.geteuid() == 0 else 0)
+        yield home
+        home.chmod(0o700)
+
+
+def test_a_home_that_may_not_be_entered(closed, somebody):
+    error = refusal(None, {"HOME": str(closed)}, cwd=closed.parent)
+    assert error.message == f"{closed}/.config/backstay/backstay.yaml cannot be looked at: Permission denied"
+    assert "--config or BACKSTAY_CONFIG" in error.hint
+    assert "HOME" in error.hint
+
+
+def test_a_home_that_may_not_be_entered_is_left_alone_where_a_file_is_named(closed, somebody):
+    named = closed.parent / "open.yaml"
+    assert load(named, {"HOME": str(closed)}).config.cluster == "home"
+    assert load(None, {"HOME": str(closed), "BACKSTAY_CONFIG": str(named)}).config.cluster == "home"
+
+
+def test_a_named_file_that_may_not_be_looked_at(closed, somebody):
+    error = refusal(None, {"BACKSTAY_CONFIG": f"{closed}/backstay.yaml"})
+    assert error.message == f"{closed}/backstay.yaml cannot be looked at: Permission denied"
+    assert error.hint == "The environment variable BACKSTAY_CONFIG names it."
+    assert refusal(closed / "backstay.yaml").message == f"{closed}/backstay.yaml cannot be read: Permission denied"
+
+
 def test_a_byte_order_mark_does_not_matter(tmp_path, minimal):
     path = tmp_path / "backstay.yaml"
     path.write_bytes(b"\xef\xbb\xbf" + minimal.encode())

@@ -4,6 +4,7 @@ pydantic and the models are imported when ``load`` is called, so that commands w
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
@@ -80,15 +81,33 @@ def places(env: Mapping[str, str], cwd: FilePath) -> Iterator[FilePath]:
 def _find(env: Mapping[str, str], cwd: FilePath) -> FilePath:
     named = env.get(CONFIG_VARIABLE)
     if named:
-        if not FilePath(named).exists():
-            raise ConfigError(f"there is no file {named}", hint=f"The environment variable {CONFIG_VARIABLE} names it.")
+        hint = f"The environment variable {CONFIG_VARIABLE} names it."
+        with _looking(FilePath(named), hint):
+            if not FilePath(named).exists():
+                raise ConfigError(f"there is no file {named}", hint=hint)
         return FilePath(named)
     candidates = list(places(env, cwd))
-    found = next((candidate for candidate in candidates if candidate.is_file()), None)
+    found = next((candidate for candidate in candidates if _is_file(candidate)), None)
     if found is None:
         looked = ", ".join(str(candidate) for candidate in candidates)
         raise ConfigError("there is no configuration", hint=f"`backstay init` writes one. Looked for {looked}.")
     return found
+
+
+def _is_file(candidate: FilePath) -> bool:
+    """Not skipped where that cannot be told: another configuration than the one that is meant would be used."""
+    hint = f"It is where a configuration is looked for. Name one with --config or {CONFIG_VARIABLE}"
+    with _looking(candidate, f"{hint}, or set HOME to this account's own folder."):
+        return candidate.is_file()
+
+
+@contextmanager
+def _looking(path: FilePath, hint: str) -> Iterator[None]:
+    """Path.is_file and the like raise where a folder above may not be entered."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be looked at: {error.strerror}", hint=hint) from error
 
 
 def _read_file(path: FilePath) -> str:

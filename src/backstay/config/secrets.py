@@ -137,7 +137,7 @@ def _folder(ref: SecretRef, env: Mapping[str, str]) -> Path:
 def _mounted(ref: SecretRef, key: str, env: Mapping[str, str]) -> str:
     named = ref.body.split("/")[2:]
     path = _folder(ref, env) / (named[0] if named else key)
-    if not path.is_file():
+    if not _is_file(path):
         raise SecretError(f"{ref}: there is no file {path}", hint=_where_mounted(env))
     return _read(ref, path, _nobody)  # the kubelet decides the mode of what it mounts
 
@@ -149,7 +149,15 @@ def _mounted_keys(ref: SecretRef, keys: Sequence[str], env: Mapping[str, str]) -
             hint=f"Write secret:{ref.body.rpartition('/')[0]}.",
         )
     folder = _folder(ref, env)
-    return {key: _mounted(ref, key, env).rstrip("\r\n") for key in keys if (folder / key).is_file()}
+    return {key: _mounted(ref, key, env).rstrip("\r\n") for key in keys if _is_file(folder / key)}
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is one that this account can see."""
+    try:
+        return path.is_file()
+    except PermissionError:
+        return False
 
 
 def _where_mounted(env: Mapping[str, str]) -> str:

@@ -11,7 +11,9 @@ from backstay.tiers.base import Leftover
 
 KINDS = {
     "before": "the live data that a restore replaced",
-    "restore": "what a restore loaded and did not swap in",
+    "restore": "what a restore made and did not put in place",
+    "undone": "what had been restored and was taken back",
+    "certificates": "the certificates that were live before a restore",
     "side": "a copy of some tables",
     "drill": "what a drill that was cut short has left",
 }
@@ -21,7 +23,7 @@ def plan(context: Context, target: Target) -> Plan:
     """What would be removed, with sizes; read-only. Raises what the tier raises when it cannot be asked."""
     found = list(context.tier(target).leftovers(target))
     size = sum(leftover.size_bytes for leftover in found)
-    what = f"remove {counted(len(found), 'database')}, {format_size(size)}" if found else "nothing to remove"
+    what = f"remove {counted(len(found), 'leftover')}, {format_size(size)}" if found else "nothing to remove"
     return Plan(
         action="cleanup",
         target=target,
@@ -55,7 +57,7 @@ def run(context: Context, plan: Plan, progress: Progress) -> Outcome:
     return Outcome(
         target=target,
         ok=True,
-        message=f"removed {counted(len(removed), 'database')} kept by restores of {target}, {format_size(size)}",
+        message=f"removed {counted(len(removed), 'leftover')} kept by restores of {target}, {format_size(size)}",
         duration_seconds=context.clock() - started,
         facts={"removed": [one.name for one in removed], "freed_bytes": size},
     )

@@ -46,7 +46,13 @@ class LocalFile:
 def local_file(path: Path, manifest_path: Path | None = None) -> LocalFile:
     """Raises ``UsageError`` when there is no such file."""
     for one in (path, manifest_path):
-        if one is not None and not one.is_file():
+        if one is None:
+            continue
+        try:
+            there = one.is_file()
+        except OSError as error:
+            raise UsageError(f"{one} cannot be read: {error.strerror}", hint="Nothing has been changed.") from error
+        if not there:
             words = f"{one} is a folder, not the file of a dump" if one.is_dir() else f"there is no file {one}"
             hint = "A folder of format directory is restored through a store: see docs/restore.md. "
             raise UsageError(words, hint=f"{hint if one.is_dir() else ''}Nothing has been changed.")

@@ -125,7 +125,8 @@ class RestoreRequest:
 
 @dataclass(frozen=True)
 class Leftover:
-    """Something a restore put aside: ``kind`` is ``before`` (the live data it replaced) or ``restore`` (unfinished)."""
+    """Something a restore put aside. ``kind`` is ``before`` (the live data it replaced), ``restore`` (unfinished),
+    ``undone`` (restored, then taken back), or a word of the tier's own."""
 
     name: str
     kind: str

@@ -9,13 +9,14 @@ from dataclasses import replace
 
 import pytest
 
-from backstay.core.errors import BackstayError, LeaseHeld, SnapshotDamaged, SourceError, StoreError
+from backstay.core.errors import BackstayError, DrillFailed, LeaseHeld, SnapshotDamaged, SourceError, StoreError
 from backstay.core.model import Level, State
 from backstay.demo import controlplane
 from backstay.store.directory import DirectoryStore
 from backstay.store.memory import MemoryStore
 from backstay.store.pipeline import Encoding
 from backstay.tiers.etcd import backup as capture
+from backstay.tiers.etcd import drill as trial
 from backstay.tiers.etcd.controlplane import Flavor
 from backstay.tiers.etcd.file.trailer import check_trailer
 from backstay.tiers.etcd.localserver.programs import find
@@ -134,6 +135,47 @@ def test_a_drill_of_a_damaged_backup_says_so(world):
     assert list((world.folder / "scratch").iterdir()) == []
 
 
+def test_a_drill_without_room_says_nothing_of_the_backup(world, monkeypatch):
+    def full(*_):
+        raise SourceError("the disk of /spool is full")
+
+    made = world.backup()
+    monkeypatch.setattr(trial, "fetch", full)
+    with pytest.raises(DrillFailed, match="could not be drilled: the disk of /spool is full") as caught:
+        world.drill(made)
+    assert "nothing of the backup" in caught.value.hint
+    assert list((world.folder / "scratch").iterdir()) == []
+
+
+def test_an_empty_etcd_is_told_of(tmp_path):
+    with single(tmp_path / "etcd") as empty:
+        world = EtcdWorld(MemoryStore(), plane_of(tmp_path, [empty.endpoint]), tmp_path)
+        for keys in (0, 1):
+            made = world.backup()
+            assert made.contents["keys"] == keys
+            (warning,) = made.warnings
+            assert warning == "there is no object of Kubernetes in it: etcd has no key below /registry/"
+            with client_of(empty) as client:
+                client.put(b"/elsewhere/x", b"1")
+        with client_of(empty) as client:
+            client.put(b"/registry/pods/x", b"1")
+        assert world.backup().warnings == ()
+
+
+def test_server_files_without_a_token_are_known_as_such(world, server):
+    _, recipient = _identity()
+    data_dir = world.folder / "k3s"
+    (data_dir / "server" / "manifests").mkdir(parents=True)
+    (data_dir / "server" / "manifests" / "app.yaml").write_text("kind: List\n")
+    world.plane = replace(world.plane, flavor=Flavor.K3S, data_dir=data_dir, encrypted=True, service="k3s")
+    world.encoding = Encoding("zip", recipients=(recipient,))
+    made = world.backup()
+    assert made.contents["server_files"] is True
+    assert made.contents["token_in_server_files"] is False
+    assert "tar -tf -" in "\n".join(made.restore_by_hand)
+    assert "tar -xOf -" not in "\n".join(made.restore_by_hand)
+
+
 def test_a_drill_says_what_does_not_come_back(world):
     made = world.backup()
     resources = {**made.contents["resources"], "pods": 1}
@@ -163,6 +205,11 @@ def test_encrypted_backups_hold_the_servers_files_apart_and_verify(world, server
     ]
     assert made.contents["token_opens"] is True
     assert made.contents["server_files"] is True
+    assert made.contents["token_in_server_files"] is True
+    tar = f"{made.artifact('server').key.rpartition('/')[2]} | funzip"
+    steps = "\n".join(made.restore_by_hand)
+    assert f"{tar} | tar -tf -" in steps
+    assert f"{tar} | tar -xOf - {str(data_dir).lstrip('/')}/server/token" in steps
     assert made.contents["certificates_end"] > "2026"
     assert not [warning for warning in made.warnings if "token" in warning]
     stored = b"".join(file.read_bytes() for file in (world.folder / "store").rglob("*") if file.is_file())
@@ -233,7 +280,9 @@ def test_every_member_of_three_is_compared_and_the_leader_is_left_alone(tmp_path
         made = world.backup()
         assert sorted(made.contents["compared_with"]) == ["m0", "m1", "m2"]
         assert made.source["member"] != f"m{leader}"
-        assert len(made.source["members"]) == 3
+        assert {each["name"]: each["client_urls"] for each in made.source["members"]} == {
+            f"m{index}": [endpoint] for index, endpoint in enumerate(members.endpoints)
+        }
         victim = next(index for index in range(3) if index != leader)
         members.servers[victim].kill()
         again = world.backup()

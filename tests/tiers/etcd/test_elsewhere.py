@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +73,39 @@ def test_what_cannot_be_asked_is_said_and_the_files_are_still_listed(plane):
     assert [one.name for one in found] == [NAME]
     assert len(troubles) == 1
     assert "127.0.0.1:1" in troubles[0]
+
+
+def test_an_endpoint_that_cannot_be_does_not_end_a_listing(plane):
+    (plane.snapshots_dir / NAME).write_bytes(b"x")
+    found, troubles = own_snapshots(replace(plane, endpoints=("http://192.0.2.1:2379",)))
+    assert [one.name for one in found] == [NAME]
+    assert len(troubles) == 1
+    assert "has no TLS" in troubles[0]
+
+
+def test_a_file_that_goes_while_it_is_looked_at(plane, monkeypatch):
+    """k3s removes old ones by itself."""
+    for number in range(3):
+        (plane.snapshots_dir / f"{NAME}{number}").write_bytes(b"x")
+    real = Path.lstat
+
+    def lstat(path):
+        if path.name == f"{NAME}1":
+            path.unlink(missing_ok=True)
+        return real(path)
+
+    monkeypatch.setattr(Path, "lstat", lstat)
+    found, troubles = own_snapshots(plane)
+    assert troubles == []
+    assert [one.name for one in found if one.node == "server-1"] == [f"{NAME}2", f"{NAME}0"]
+
+
+def test_where_k3s_keeps_no_etcd_nothing_is_asked(plane):
+    plane.sqlite_file.touch()
+    found, troubles = own_snapshots(replace(plane, endpoints=("https://127.0.0.1:1",)))
+    assert (found, troubles) == ([], [])
+    (plane.etcd_dir / "member").mkdir(parents=True)
+    assert len(own_snapshots(plane)[0]) == 2
 
 
 def test_a_machine_that_is_no_server_is_not_asked(plane, tmp_path):

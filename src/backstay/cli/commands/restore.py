@@ -77,6 +77,9 @@ def restore(
                 plan = replace(plan, details={**plan.details, **details})
                 return _run(session, app, plan, found, place, dry_run=dry_run, confirm=confirm)
     except KeyboardInterrupt:
+        if rollback:
+            hint = "Run --rollback again: it goes on where it stopped."
+            raise Interrupted("the rollback was interrupted", hint=hint) from None
         hint = f"{STOPPED}Run it again; where it must, it says how to --resume or --rollback."
         raise Interrupted("the restore was interrupted", hint=hint) from None
 
@@ -90,8 +93,8 @@ def cleanup(
     server: Annotated[Server, Parameter(name="*")] = CONFIGURED_SERVER,
     session: Given,
 ) -> int:
-    """Remove the databases that restores of a target have kept: those that were live before, and what
-    was loaded and never swapped in. It lists them with their sizes, and asks for the target's name.
+    """Remove what restores of a target have kept: databases (of etcd: folders) that were live before, and
+    what was loaded and never put in place. It lists them with sizes, and asks for the target's name.
 
     Examples:
       backstay restore cleanup postgres/cardboard --dry-run

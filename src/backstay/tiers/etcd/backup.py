@@ -24,10 +24,11 @@ from backstay.tiers.etcd.api.spool import Received, receive
 from backstay.tiers.etcd.byhand import by_hand
 from backstay.tiers.etcd.controlplane import ControlPlane
 from backstay.tiers.etcd.facts import Facts, look_into, read_facts
+from backstay.tiers.etcd.file.census import OTHER
 from backstay.tiers.etcd.file.metabucket import heading
 from backstay.tiers.etcd.file.survey import Survey, survey
 from backstay.tiers.etcd.scratch import spool_folder
-from backstay.tiers.etcd.serverpart import ServerPart, store_server_files
+from backstay.tiers.etcd.serverpart import IN_SERVER_FILES, ServerPart, store_server_files
 
 SNAPSHOT, METADATA = "snapshot", "metadata"
 READ_BYTES = 1 << 20
@@ -116,7 +117,7 @@ class _Proving:
             artifacts=(*artifacts, *server.artifacts),
             omissions=server.omissions,
             warnings=(*warnings, *self._warnings(found, facts), *server.warnings),
-            restore_by_hand=tuple(by_hand(self.plane, artifacts[0])),
+            restore_by_hand=tuple(by_hand(self.plane, artifacts[0], server)),
         )
 
     def _unchanged(self, artifact: Artifact) -> Artifact:
@@ -174,7 +175,12 @@ class _Proving:
             "cluster_id": f"{status.cluster_id:x}",
             "cluster_uid": facts.cluster_uid,
             "members": [
-                {"name": member.name, "peer_urls": list(member.peer_urls), "learner": member.is_learner}
+                {
+                    "name": member.name,
+                    "peer_urls": list(member.peer_urls),
+                    "client_urls": list(member.client_urls),
+                    "learner": member.is_learner,
+                }
                 for member in self.chosen.members
             ],
             "servers": list(facts.servers),
@@ -203,6 +209,7 @@ class _Proving:
             "token_hash": facts.token_hash,
             "token_opens": facts.token.opens if facts.token else None,
             "server_files": bool(server.artifacts),
+            IN_SERVER_FILES: server.has_token,
             **(
                 {"certificates_end": exact_time(ends)} if (ends := facts.token.expires if facts.token else None) else {}
             ),
@@ -211,6 +218,8 @@ class _Proving:
     def _warnings(self, found: Survey, facts: Facts) -> Iterator[str]:
         yield from self.chosen.trouble
         yield from (f"etcd raised the alarm {alarm.name}" for alarm in self.alarms)
+        if not found.resources.keys() - {OTHER}:
+            yield f"there is no object of Kubernetes in it: etcd has no key below {self.plane.prefix.rstrip('/')}/"
         quota, size = self.chosen.status.quota_bytes, self.chosen.status.db_size_bytes
         if quota and size > QUOTA_WARNING * quota:
             yield f"etcd uses {format_size(size)} of the {format_size(quota)} it may: at all of it, it refuses writes"

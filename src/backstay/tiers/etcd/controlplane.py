@@ -27,6 +27,12 @@ DATA_DIRS = {
     Flavor.KUBEADM: "/var/lib/etcd",
     Flavor.ETCD: "/var/lib/etcd",
 }
+SIGNS = {  # in this order: k3s and RKE2 have an etcd too
+    Flavor.K3S: "var/lib/rancher/k3s/server",
+    Flavor.RKE2: "var/lib/rancher/rke2/server",
+    Flavor.KUBEADM: "etc/kubernetes/manifests/etcd.yaml",
+    Flavor.ETCD: "var/lib/etcd/member",
+}
 CONFIG_DIRS = {Flavor.K3S: "/etc/rancher/k3s", Flavor.RKE2: "/etc/rancher/rke2"}
 SERVICES = {Flavor.K3S: "k3s", Flavor.RKE2: "rke2-server", Flavor.ETCD: "etcd"}
 KUBEADM_PKI = "/etc/kubernetes/pki/etcd"
@@ -110,15 +116,15 @@ class ControlPlane:
 
 def detect(root: Path = Path("/")) -> Flavor | None:
     """The distribution that this machine is a server of; None when there is none to be seen."""
-    if (root / "var/lib/rancher/k3s/server").is_dir():
-        return Flavor.K3S
-    if (root / "var/lib/rancher/rke2/server").is_dir():
-        return Flavor.RKE2
-    if (root / "etc/kubernetes/manifests/etcd.yaml").is_file():
-        return Flavor.KUBEADM
-    if (root / "var/lib/etcd/member").is_dir():
-        return Flavor.ETCD
-    return None
+    return next((flavor for flavor, place in SIGNS.items() if _is_there(root / place)), None)
+
+
+def _is_there(path: Path) -> bool:
+    """Also where this account may not look: a folder that is closed is one that somebody uses."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return True
 
 
 def default_tls(flavor: Flavor, data_dir: Path) -> TlsFiles | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from backstay.cluster.proc import run
 from backstay.cluster.scratch import sweep
-from backstay.core.errors import Corrupt, DrillFailed, NotFound, ToolError, ToolTooOld
+from backstay.core.errors import Corrupt, DrillFailed, NotFound, SourceError, ToolError, ToolTooOld
 from backstay.core.model import Backup, Finding, Outcome, Plan, Progress, Severity, Step
 from backstay.core.units import counted, format_count, format_size
 from backstay.tiers.base import RestoreRequest, Source
@@ -79,7 +79,13 @@ class Drill:
         started = self.clock()
         sweep(self.scratch_root)
         with scratch_etcd(self.plane, self.scratch_root) as scratch:
-            self._run(source, scratch)
+            try:
+                self._run(source, scratch)
+            except OSError as error:
+                raise DrillFailed(
+                    f"{source.backup.id} could not be drilled: {error.strerror or error} in {scratch.folder}",
+                    hint="That says nothing of the backup. Nothing is left of it.",
+                ) from error
         bad = any(finding.severity is Severity.ERROR for finding in self.findings)
         restoring = sum(self.phases.get(name, 0.0) for name in RESTORING)
         return Outcome(
@@ -101,10 +107,11 @@ class Drill:
             except (Corrupt, NotFound) as error:
                 self.findings.append(Finding(Severity.ERROR, error.message, error.code))
                 return
-            except OSError as error:
+            except (OSError, SourceError) as error:
+                why = error.message if isinstance(error, SourceError) else f"{error.strerror} in {scratch.folder}"
                 raise DrillFailed(
-                    f"{backup.id} could not be drilled: {error.strerror} in {scratch.folder}",
-                    hint="That says nothing of the backup. Nothing is left of it.",
+                    f"{backup.id} could not be drilled: {why}",
+                    hint="That says nothing of the backup. Nothing is left of the drill.",
                 ) from error
         with self._phase("check"):
             self.findings += verify.look(path, self.plane, backup, self.progress)

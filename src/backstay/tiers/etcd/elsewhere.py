@@ -6,15 +6,18 @@ itself. Sources: k3s-io/api, k3s.cattle.io/v1/types.go; k3s, pkg/etcd/snapshot.g
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from backstay.core.errors import SourceError
+from backstay.core.errors import BackstayError, SourceError
 from backstay.tiers.etcd.api.client import EtcdClient
 from backstay.tiers.etcd.controlplane import ControlPlane
+from backstay.tiers.etcd.kine.datastore import CLOSED, is_used, looking
 
 RECORDS = "k3s.cattle.io/etcdsnapshotfiles/"
 MAX_RECORDS = 5000
@@ -35,37 +38,64 @@ class OwnSnapshot:
 
 
 def own_snapshots(plane: ControlPlane) -> tuple[list[OwnSnapshot], list[str]]:
-    """All that can be seen from this machine, newest first, and in sentences what could not be. Nothing where this is
-    no server of k3s or RKE2."""
-    if not plane.is_rancher or not plane.db_dir.is_dir():
+    """All that can be seen from this machine, newest first, and in a sentence what could not be. Nothing where this is
+    no server of k3s or RKE2; where it runs on SQLite, there is no etcd to be asked for records."""
+    if not plane.is_rancher:
         return [], []
-    troubles: list[str] = []
     found: dict[tuple[str, str], OwnSnapshot] = {}
-    for read in (_records, _files):  # a file that is there says more than its record
+    troubles: list[str] = []
+    for read in _readers(plane, troubles):  # a file that is there says more than its record
         try:
             found |= {(one.name, one.location): one for one in read(plane)}
-        except (SourceError, OSError) as error:
-            troubles.append(f"not all snapshots of {plane.flavor.value} itself could be listed: {error}")
+        except BackstayError as error:
+            troubles.append(_said(error))
     oldest = datetime.fromtimestamp(0, UTC)
-    return sorted(found.values(), key=lambda one: (one.taken_at or oldest, one.name), reverse=True), troubles
+    in_order = sorted(found.values(), key=lambda one: (one.taken_at or oldest, one.name), reverse=True)
+    why = "; ".join(dict.fromkeys(troubles))
+    return in_order, [f"not all snapshots of {plane.flavor.value} itself could be listed: {why}"] if why else []
+
+
+def _readers(plane: ControlPlane, troubles: list[str]) -> "list[Callable[[ControlPlane], Iterator[OwnSnapshot]]]":
+    """What there is to be read here; none where that cannot be told, which ``troubles`` then says."""
+    try:
+        with looking(plane.db_dir):
+            if not plane.db_dir.is_dir():
+                return []
+        return [_files] if is_used(plane) else [_records, _files]
+    except SourceError as error:
+        troubles.append(_said(error))
+        return []
+
+
+def _said(error: BackstayError) -> str:
+    return f"{error.message}; run as root to see them" if error.context.get("reason") == CLOSED else error.message
 
 
 def _files(plane: ControlPlane) -> Iterator[OwnSnapshot]:
-    if not plane.snapshots_dir.is_dir():
-        return
-    for path in sorted(plane.snapshots_dir.iterdir()):
-        if path.is_file() and not path.is_symlink() and not path.name.startswith(f"{plane.base}-"):
-            yield OwnSnapshot(path.name, plane.node, path.as_uri(), _time_in(path.name), path.stat().st_size)
+    found = []
+    with looking(plane.snapshots_dir):
+        try:
+            there = sorted(plane.snapshots_dir.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for path in there:
+            if path.name.startswith(f"{plane.base}-"):
+                continue
+            with suppress(FileNotFoundError):  # k3s removes old ones at any moment
+                about = path.lstat()
+                if stat.S_ISREG(about.st_mode):
+                    found.append(OwnSnapshot(path.name, plane.node, path.as_uri(), _time_in(path.name), about.st_size))
+    yield from found
 
 
 def _records(plane: ControlPlane) -> Iterator[OwnSnapshot]:
     prefix = f"{plane.prefix.rstrip('/')}/{RECORDS}".encode()
-    error: SourceError | None = None
+    error: BackstayError | None = None
     for endpoint in plane.endpoints:
         try:
             with EtcdClient(endpoint, plane.tls) as client:
                 values = [item.value for item in client.range(prefix, limit=MAX_RECORDS)]
-        except SourceError as failed:
+        except BackstayError as failed:
             error = failed
             continue
         for value in values:

@@ -10,21 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backstay.core.errors import Undecodable, UsageError
-from backstay.core.model import Progress
+from backstay.core.model import Backup, Progress, State
 from backstay.tiers.base import Source
 from backstay.tiers.etcd.controlplane import ControlPlane
 from backstay.tiers.etcd.file.census import OTHER, resource
 from backstay.tiers.etcd.file.keyspace import live
+from backstay.tiers.etcd.file.metabucket import heading
 from backstay.tiers.etcd.file.survey import survey
 from backstay.tiers.etcd.file.trailer import check_trailer
 from backstay.tiers.etcd.kube.decode import Decoded, decode
 from backstay.tiers.etcd.kube.envelope import encrypted
 from backstay.tiers.etcd.kube.names import GROUPS, STORED_AS, CustomType
 from backstay.tiers.etcd.kube.objects import Entry, Row, Selected, custom_types, listing, select, type_of
-from backstay.tiers.etcd.restore.fetch import fetch
+from backstay.tiers.etcd.restore.fetch import NAME, ROLE, fetch
 from backstay.tiers.etcd.scratch import spool_folder
 
 DEFINITIONS = "apiextensions.k8s.io/customresourcedefinitions"
+MAX_NAME = 200  # bytes of a file's name; a file system takes 255, and something is put behind it
 _STORED = {name: place for place, name in STORED_AS.items()}
 
 
@@ -41,7 +43,7 @@ class Snapshot:
         is not in the snapshot."""
         if self.at is None:
             return survey(self.path, prefix=self.prefix.encode()).resources
-        found = Counter(_kind_of(key, f"{self.prefix}/".encode()) for key, _ in live(self.path, b"", at=self.at))
+        found = Counter(_kind_of(key, f"{self.prefix}/".encode()) for key, *_ in self._rows(""))
         return dict(sorted(found.items()))
 
     def entries(self, word: str, namespace: str | None, name: str | None = None) -> Iterator[Entry]:
@@ -104,14 +106,41 @@ def _places(kind: str) -> list[str]:
     return [_STORED.get(kind, plural), *below] if kind in GROUPS else below or [_STORED.get(kind, kind)]
 
 
+def called(backup: Backup, role: str, otherwise: str) -> str:
+    """The name for the file in the spool: that of the artifact, so that errors name what somebody can look at."""
+    artifact = backup.artifact(role)
+    name = artifact.key.rpartition("/")[2] if artifact else ""
+    fits = name.isprintable() and 0 < len(name.encode(errors="replace")) <= MAX_NAME
+    return name if fits and name not in {".", ".."} else otherwise
+
+
+def naming(backup: Backup, name: str) -> str:
+    """What a message calls it: a file at hand and what others stored by ``name``, else the backup."""
+    return name if backup.state is State.FOREIGN else backup.id
+
+
+def require_revision(name: str, at: int, revision: int, compacted: int) -> None:
+    """``at`` is one that a state has which ends at ``revision``. Raises ``UsageError``."""
+    first = max(compacted, 0)
+    if not first <= at <= revision:
+        since = f"its revisions before {first:,} are compacted" if at < first else f"it ends at {revision:,}"
+        raise UsageError(
+            f"{name} has no revision {at:,}: {since}",
+            hint=f"It has {first:,} to {revision:,}: give --at one of these, or leave it out for the last.",
+        )
+
+
 @contextmanager
 def fetched(plane: ControlPlane, source: Source, progress: Progress, at: int | None = None) -> Iterator[Snapshot]:
     """The snapshot of a backup for the length of a block, in the spool. Raises what the source does, and
-    ``SnapshotDamaged``."""
+    ``SnapshotDamaged``, and ``UsageError`` for a revision that it has not."""
     with spool_folder(plane, "get") as folder:
-        artifact = source.backup.artifact("snapshot")
+        artifact = source.backup.artifact(ROLE)
         size = artifact.plain_size_bytes if artifact and artifact.plain_size_bytes > 0 else None
         progress.phase("fetching", total_bytes=size)
-        path = fetch(source, folder, progress)
+        name = called(source.backup, ROLE, NAME)
+        path = fetch(source, folder, progress, name=name)
         check_trailer(path)
+        if at is not None:
+            require_revision(naming(source.backup, name), at, *heading(path))
         yield Snapshot(path, plane.prefix.rstrip("/"), at)

@@ -2,33 +2,56 @@
 
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from backstay.cluster.scratch import guarded, not_made
 from backstay.cluster.tempfolder import temp_folder
 from backstay.core.errors import SourceError, ToolError, ToolMissing
+from backstay.tiers.etcd.api.spool import FULL
 from backstay.tiers.etcd.controlplane import ControlPlane, TlsFiles
 from backstay.tiers.etcd.localserver import certificates
 from backstay.tiers.etcd.localserver.programs import find
 from backstay.tiers.etcd.localserver.server import EtcdServer
 
 NAME = "drill"
+SETTING = "etcd.spool"
 
 
 @contextmanager
 def spool_folder(plane: ControlPlane, word: str) -> Iterator[Path]:
-    """A new folder in the spool for the length of a block. Raises ``SourceError`` where none can be made."""
-    try:
-        plane.spool.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise SourceError(
-            f"the spool folder {plane.spool} cannot be made: {error.strerror}",
-            hint="Set etcd.spool to a folder that this account may write to. Nothing was changed.",
-        ) from error
-    with temp_folder(word, plane.spool) as folder:
-        yield folder
+    """A new folder in the spool for the length of a block. Raises ``SourceError`` where none can be made, and where
+    the block ends because the spool is full: also of the files that reading a snapshot makes beside it."""
+    with ExitStack() as held:
+        try:
+            plane.spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder = held.enter_context(temp_folder(word, plane.spool))
+        except OSError as error:
+            if error.errno in FULL:
+                raise _full(plane, error) from error
+            raise SourceError(
+                f"the spool folder {plane.spool} cannot be made, or not be written to: {error.strerror}",
+                hint="Set etcd.spool to a folder that this account may write to. Nothing was changed.",
+            ) from error
+        try:
+            yield folder
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise _full(plane, error) from error
+        except SourceError as error:
+            if "needed_bytes" in error.context and SETTING not in error.hint:
+                error.hint = f"{error.hint} {SETTING} names another folder for it."
+            raise
+
+
+def _full(plane: ControlPlane, error: OSError) -> SourceError:
+    return SourceError(
+        f"there is no room in the spool folder {plane.spool}: {str(error.strerror).lower()}",
+        hint=f"Make room there, or set {SETTING} to a folder on another disk. No file is left, and nothing was "
+        "stored or changed.",
+    )
 
 
 @dataclass(frozen=True)
@@ -57,8 +80,11 @@ def scratch_etcd(plane: ControlPlane, root: Path) -> Iterator[Scratch]:
     program = find("etcd", plane.bin)
     with guarded(root.absolute(), plane.name) as folder:
         files = folder / "tls"
-        files.mkdir(mode=0o700)
-        server_tls, client_tls = certificates.issue(files)
+        try:
+            files.mkdir(mode=0o700)
+            server_tls, client_tls = certificates.issue(files)
+        except OSError as error:
+            raise not_made("scratch etcd", root, error) from error
         server = EtcdServer(folder, program=program, name=NAME, tls=server_tls, fsync=False)
         try:
             yield Scratch(folder, server, client_tls)

@@ -54,6 +54,19 @@ def test_a_missing_program_is_told_with_a_way_to_get_it(tmp_path, monkeypatch):
     assert "pip install 'backstay[demo]'" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("folder", "why"),
+    [("gone", "no such file or directory"), ("file", "it is no folder"), ("file/below", "not a directory")],
+)
+def test_a_named_folder_that_is_not_there_is_not_passed_over(tmp_path, folder, why):
+    (tmp_path / "file").touch()
+    with pytest.raises(ToolMissing) as caught:
+        find("etcd", str(tmp_path / folder))
+    words = "that is named for etcd's programs (etcd.bin) cannot be used"
+    assert caught.value.message == f"the folder {tmp_path / folder} {words}: {why}"
+    assert "Correct etcd.bin, or leave it out" in caught.value.hint
+
+
 @pytest.mark.parametrize("text", ["echo nothing; echo some words >&2", "exit 3"])
 def test_a_program_that_does_not_say_its_version(tmp_path, text):
     with pytest.raises(ToolError, match="does not say its version"):

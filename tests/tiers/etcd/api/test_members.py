@@ -1,7 +1,12 @@
 """Which member is chosen, and what is said of the others."""
 
+import os
 import subprocess
+import tempfile
 import time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -160,6 +165,63 @@ def test_a_learner_is_never_chosen(tmp_path):
                 client.hash_kv()
         finally:
             learner.kill()
+
+
+def refused(endpoints, tls=None):
+    with pytest.raises(SourceError, match="no endpoint of etcd can give a snapshot") as caught:
+        choose(endpoints, tls, seconds=1)
+    return caught.value
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_hint_is_that_of_what_is_wrong_with_each(papers, tmp_path, count):
+    endpoints = [f"https://127.0.0.1:{number}" for number in range(1, count + 1)]
+    error = refused(endpoints, replace(papers.client, ca=tmp_path / "ca.crt"))
+    assert error.message.count("is missing") == 1
+    assert error.hint.startswith("Is this machine a server of the cluster, and is the folder mounted?")
+    assert error.hint.count("othing was") == 1
+    (tmp_path / "ca.crt").write_text("no certificate")
+    assert error.hint != refused(endpoints, replace(papers.client, ca=tmp_path / "ca.crt")).hint
+
+
+def test_the_hint_of_certificates_that_are_closed(papers):
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o700 if os.geteuid() == 0 else 0)
+        with not_root():
+            error = refused(["https://127.0.0.1:1"], replace(papers.client, ca=Path(folder) / "ca.crt"))
+        Path(folder).chmod(0o700)
+    assert "is closed to this account" in error.message
+    assert "must run as root" in error.hint
+
+
+def test_the_hint_of_tls(guarded, strangers):
+    error = refused([guarded.endpoint, guarded.endpoint.replace("127.0.0.1", "localhost")], strangers.client)
+    assert "did not sign" in error.message
+    assert error.hint.startswith("Name the CA of etcd itself")
+    assert refused([guarded.endpoint.replace("https", "http")]).hint.startswith("Write the endpoint with https://")
+
+
+def test_the_hint_where_each_has_another_trouble(guarded, strangers):
+    running = "Is etcd (k3s, RKE2) running on this machine? Nothing was stored."
+    assert refused([guarded.endpoint, "https://127.0.0.1:1"], strangers.client).hint == running
+    assert refused(["http://127.0.0.1:1", "http://127.0.0.1:2"]).hint == running
+    with fake(answers(2, learner=True)) as learner:
+        assert refused([learner]).hint == "Name the endpoint of another member in etcd.endpoints. Nothing was stored."
+        assert refused([learner, "http://127.0.0.1:1"]).hint == running
+    assert refused([]).hint == "Set etcd.endpoints. Nothing was stored."
+
+
+@contextmanager
+def not_root():
+    """As an account that file modes mean something to."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 def test_two_clusters_are_an_error(secure):

@@ -1,5 +1,6 @@
 """Where a restore of k3s on SQLite fails, the live database is in its place again; what is set aside can be removed."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -8,11 +9,15 @@ import pytest
 
 from backstay.core.errors import RestoreError
 from backstay.tiers.base import ScratchJournal
-from backstay.tiers.etcd.kine import swap
+from backstay.tiers.etcd.kine import bootstrapfiles, swap
 from backstay.tiers.etcd.kine.leftovers import leftovers, remove_leftover
 from backstay.tiers.etcd.restore import copies
 from tests.tiers.etcd.kine.machine import CHANGED, objects, plan_of, restoring
 from tests.tiers.etcd.kine.test_restore import BEFORE, UNDONE, stored
+
+
+def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 class TestFailures:
@@ -53,6 +58,26 @@ class TestFailures:
         server.wait_healthy()
         assert objects(server.database) == live
         assert (server.server / CHANGED).read_text() == "changed since the backup\n"
+
+    def test_a_disk_that_is_full_before_the_stop(self, server, source, monkeypatch):
+        live, names = objects(server.database), server.names()
+        monkeypatch.setattr(copies, "keep", full)
+        with pytest.raises(RestoreError, match="cannot write what it needs: No space left on device") as caught:
+            restoring(server, source).run(source)
+        assert "Nothing was stopped and nothing changed." in caught.value.hint
+        assert server.is_active()
+        assert objects(server.database) == live
+        assert server.names() == names
+
+    def test_a_disk_that_is_full_behind_the_stop(self, server, source, monkeypatch):
+        live = objects(server.database)
+        monkeypatch.setattr(bootstrapfiles, "set_times_back", full)
+        with pytest.raises(RestoreError, match="cannot write what it needs: No space left on device") as caught:
+            restoring(server, source).run(source)
+        assert "is in its place and is being started again" in caught.value.hint
+        monkeypatch.undo()
+        server.wait_healthy()
+        assert objects(server.database) == live
 
     def test_it_does_not_stop(self, server, source):
         live = objects(server.database)

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backstay.core.errors import UsageError
+from backstay.core.errors import SnapshotDamaged, UsageError
 from backstay.core.model import NoProgress
 from backstay.tiers.etcd.kine import lookup
 from backstay.tiers.etcd.kine.rows import heading, live
 from tests.tiers.etcd.kine.kine import SCHEMA, Kine, state
-from tests.tiers.etcd.kine.stored import fill, plane_of, take
+from tests.tiers.etcd.kine.stored import changed, fill, plane_of, take
 
 NAMES = (
     "/registry/pods/a/1",
@@ -132,6 +132,36 @@ class TestLookup:
         with lookup.fetched(plane, take(plane), NoProgress(), at=self.then) as found:
             (one,) = found.objects("ns", None, "shop")
             assert found.read(one).object["metadata"]["labels"] == {"a": "first"}
+
+    def test_the_kinds_as_they_were(self, plane):
+        kine = Kine(plane.sqlite_file)
+        kine.delete("/registry/namespaces/shop")
+        kine.put("/registry/secrets/shop/late", b"{}")
+        kine.close()
+        source = take(plane)
+        with lookup.fetched(plane, source, NoProgress()) as found:
+            now = dict(found.resources())
+        with lookup.fetched(plane, source, NoProgress(), at=self.then) as found:
+            then = dict(found.resources())
+        assert (now.pop("namespaces"), then.pop("namespaces")) == (1, 2)
+        assert now.pop("secrets") == 1
+        assert now == then
+
+    @pytest.mark.parametrize("at", [0, 10**6])
+    def test_a_revision_that_is_not_there(self, plane, at):
+        source = take(plane)
+        first, last = source.backup.contents["compact_revision"], source.backup.contents["revision"]
+        with pytest.raises(UsageError) as caught, lookup.fetched(plane, source, NoProgress(), at=at):
+            pass
+        assert caught.value.message.startswith(f"{source.backup.id} has no revision {at:,}: ")
+        assert caught.value.hint.startswith(f"It has {first:,} to {last:,}: give --at one of these")
+
+    def test_errors_name_what_somebody_can_look_at(self, plane):
+        source = take(plane)
+        damaged = changed(source, source.held["sqlite"][:8192] + bytes(4096) + source.held["sqlite"][12288:])
+        with pytest.raises(SnapshotDamaged) as caught, lookup.fetched(plane, damaged, NoProgress()):
+            pass
+        assert source.backup.artifact("sqlite").key.rpartition("/")[2] in caught.value.message
 
     def test_nothing_is_left(self, plane):
         with lookup.fetched(plane, take(plane), NoProgress()):

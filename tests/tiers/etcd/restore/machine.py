@@ -261,7 +261,15 @@ def take(machine: Machine, path: Path, **changes: Any) -> FileSource:
         "kubernetes_version": VERSION if machine.flavor is Flavor.K3S else "",
         "node": machine.node,
         "cluster_id": f"{status.cluster_id:x}",
-        "members": [{"name": m.name, "peer_urls": list(m.peer_urls), "learner": m.is_learner} for m in members],
+        "members": [
+            {
+                "name": m.name,
+                "peer_urls": list(m.peer_urls),
+                "client_urls": list(m.client_urls),
+                "learner": m.is_learner,
+            }
+            for m in members
+        ],
     }
     return FileSource(_backup(path, {**source, **changes.pop("source", {})}, {**contents, **changes}), path)
 

@@ -1,15 +1,19 @@
 """A restore of k3s that fails after the stop: the database that was live is back and runs, whatever k3s had done."""
 
 import json
+import os
+import signal
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from backstay.core.errors import RestoreError, Unavailable
+from backstay.core.errors import Interrupted, RestoreError, Unavailable
 from backstay.core.model import NoProgress, Severity
 from backstay.tiers.base import ScratchJournal
 from backstay.tiers.etcd.restore.leftovers import leftovers
+from backstay.tiers.etcd.restore.rancher import Rancher
 from backstay.tiers.etcd.restore.run import Restore
 from tests.tiers.etcd.restore.machine import QUICK, keys, plan_of, stopping
 from tests.tiers.etcd.restore.test_k3s import stored
@@ -19,7 +23,7 @@ class Attempt:
     """One restore with its journal, to be run, resumed and undone."""
 
     def __init__(self, machine, source, **options):
-        self.machine, self.source = machine, source
+        self.machine, self.source, self.progress = machine, source, NoProgress()
         self.journal = ScratchJournal()
         self.plan = plan_of(machine, source, **options)
 
@@ -30,7 +34,7 @@ class Attempt:
         return self._work().undo()
 
     def _work(self):
-        return Restore(self.machine.plane, self.plan, self.machine.system, self.journal, NoProgress())
+        return Restore(self.machine.plane, self.plan, self.machine.system, self.journal, self.progress)
 
 
 @pytest.mark.parametrize("stage", ["begun", "moved", "restored", "unpacked"])
@@ -51,7 +55,7 @@ def test_k3s_fails_midway(server, source, stage):
     assert undone.ok
     assert "as it was before the restore: etcd answers" in undone.message
     assert keys(server) == live
-    assert {each.kind for each in leftovers(server.plane)} <= {"restore"}
+    assert {each.kind for each in leftovers(server.plane)} <= {"undone"}
     assert not list(server.plane.db_dir.glob("backstay-restore-*"))
 
 
@@ -114,7 +118,7 @@ def test_k3s_does_not_start_with_it(server, source):
     assert keys(server) == stored(source)
     assert attempt.undo().ok
     assert keys(server) == live
-    undone = [each for each in leftovers(server.plane) if each.kind == "restore"]
+    undone = [each for each in leftovers(server.plane) if each.kind == "undone"]
     assert [each.name for each in undone] == ["etcd-undone-20261126-030000"]
 
 
@@ -181,3 +185,72 @@ def test_the_steps_file_is_what_counts_after_a_loss(server, source):
     assert list(server.plane.db_dir.glob("etcd-old-*")) == olds  # no second reset
     with stopping(server):
         assert keys(server) == stored(source)
+
+
+class CtrlC(NoProgress):
+    """Ctrl-C as a step begins."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def phase(self, name, **more):
+        super().phase(name, **more)
+        if name == self.step:
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_during_the_reset(server, source):
+    live = keys(server)
+    server.tell(pause="moved")
+    attempt = Attempt(server, source)
+
+    def once_moved():
+        server.system.wait_until(lambda: any(server.plane.db_dir.glob("etcd-old-*")), 30)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    pressed = threading.Thread(target=once_moved)
+    pressed.start()
+    with pytest.raises(Interrupted, match="the restore was interrupted") as caught:
+        attempt.run()
+    pressed.join()
+    assert "The database that was live is in its place and is being started again" in caught.value.hint
+    assert server.asked() == ["start k3s", "stop k3s", "start k3s"]
+    server.wait_healthy()
+    assert keys(server) == live
+    server.tell(pause="")
+    assert attempt.undo().ok
+
+
+@pytest.mark.parametrize(
+    ("step", "now"),
+    [
+        ("check", "Nothing was stopped and nothing changed. Run it again when you like."),
+        ("stop", "The database that was live is in its place and is being started again"),
+        ("start", "The restored database is in place, k3s may not run yet. `--resume` goes on"),
+        ("wait", "The restored database is in place, k3s was started with it. `--resume` goes on"),
+    ],
+)
+def test_ctrl_c_says_what_is_live(server, source, step, now):
+    attempt = Attempt(server, source)
+    attempt.progress = CtrlC(step)
+    with pytest.raises(Interrupted) as caught:
+        attempt.run()
+    assert now in caught.value.hint
+    attempt.progress = NoProgress()
+    assert attempt.run().ok
+    assert keys(server) == stored(source)
+
+
+def test_ctrl_c_again_while_it_is_put_back(server, source, monkeypatch):
+    live = keys(server)
+    server.tell(fail="moved")
+    attempt = Attempt(server, source)
+    with monkeypatch.context() as patch:
+        patch.setattr(Rancher, "put_back", lambda _: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(Interrupted) as caught:
+            attempt.run()
+    assert "etcd-old-" in caught.value.hint
+    assert "k3s may not run. Run `--rollback`" in caught.value.hint
+    assert attempt.undo().ok
+    server.wait_healthy()
+    assert keys(server) == live

@@ -14,6 +14,7 @@ from backstay.core.errors import RestoreError, UsageError
 from backstay.core.model import Artifact
 from backstay.tiers.etcd.file.keyspace import live
 from backstay.tiers.etcd.restore.leftovers import leftovers, remove_leftover
+from backstay.tiers.etcd.restore.notes import copies_held
 from tests.fixtures.etcd import certificates
 from tests.tiers.etcd.restore.conftest import stale
 from tests.tiers.etcd.restore.machine import (
@@ -54,7 +55,9 @@ def test_the_live_database_is_kept_until_a_person_removes_it(server, source):
     assert (kept / "member/snap/db").exists()
     found = list(leftovers(server.plane))
     certificates_kept = f"backstay-restore-{STAMP}"
-    assert [(each.name, each.kind) for each in found] == [(certificates_kept, "before"), (kept.name, "before")]
+    assert [(each.name, each.kind) for each in found] == [(certificates_kept, "certificates"), (kept.name, "before")]
+    (note,) = copies_held(found, server.plane)
+    assert note.startswith("1 copy of an earlier database and 1 folder of earlier certificates hold ")
     assert found[1].size_bytes > 100_000
     assert not list(server.plane.db_dir.rglob("snapshot*.db"))
     with pytest.raises(UsageError, match="there is no etcd left over"):
@@ -182,6 +185,7 @@ class TestNewMachine:
         with pytest.raises(UsageError, match="no server token is known") as caught:
             plan_of(fresh, source)
         assert str(fresh.plane.token_file) in caught.value.hint
+        assert "--token REF" in caught.value.hint
 
     def test_the_token_is_put_where_k3s_reads_it(self, fresh, source):
         fresh.token = f"K10{'a' * 64}::server:{TOKEN}"
@@ -195,15 +199,42 @@ class TestNewMachine:
         assert (fresh.data / "server/tls/server-ca.crt").read_text() == "a certificate of server-1\n"
         assert outcome.facts["kept"] == ""
 
-    def test_the_token_may_be_in_the_backup(self, fresh, source):
+    @pytest.fixture
+    def with_files(self, source):
+        """The backup with server files in it, and what its manifest says of a token among them."""
+
+        def made(*, token_in_server_files):
+            contents = {**source.backup.contents, "token_in_server_files": token_in_server_files}
+            artifacts = (*source.backup.artifacts, Artifact("server", "x", 1, "", 1, ""))
+            return replace(source, backup=replace(source.backup, artifacts=artifacts, contents=contents))
+
+        return made
+
+    def test_server_files_without_a_token_promise_none(self, fresh, with_files):
+        with pytest.raises(UsageError, match="the server's files in it hold none") as caught:
+            plan_of(fresh, with_files(token_in_server_files=False))
+        assert "--token REF" in caught.value.hint
+        assert "Nothing was changed" in caught.value.hint
+
+    def test_server_files_of_an_earlier_manifest_may_hold_one(self, fresh, with_files):
+        unknown = with_files(token_in_server_files=None)
+        assert "may hold one" in "\n".join(plan_of(fresh, unknown).notes)
+        with tarfile.open(fileobj=(held := io.BytesIO()), mode="w"):
+            pass
+        with pytest.raises(RestoreError, match="holds no server token among the server's files") as caught:
+            restore(fresh, replace(unknown, extra={"server": held.getvalue()}))
+        assert "--token REF" in caught.value.hint
+        assert fresh.asked() == []
+
+    def test_the_token_may_be_in_the_backup(self, fresh, with_files, source):
         held = io.BytesIO()
         with tarfile.open(fileobj=held, mode="w") as archive:
             entry = tarfile.TarInfo("var/lib/rancher/k3s/server/token")
             entry.size = len(TOKEN)
             archive.addfile(entry, io.BytesIO(TOKEN.encode()))
-        artifact = Artifact("server", "x", 1, "", 1, "")
-        backup = replace(source.backup, artifacts=(*source.backup.artifacts, artifact))
-        assert restore(fresh, replace(source, backup=backup, extra={"server": held.getvalue()})).ok
+        there = replace(with_files(token_in_server_files=True), extra={"server": held.getvalue()})
+        assert "the one among the server's files in the backup is used" in "\n".join(plan_of(fresh, there).notes)
+        assert restore(fresh, there).ok
         assert keys(fresh) == stored(source)
         assert fresh.plane.token_file.read_text().strip() == TOKEN
 

@@ -123,8 +123,9 @@ def test_a_member_that_nothing_tells_of(member, source):
 
 def test_an_older_etcdutl(member, source):
     newer = replace(source, backup=replace(source.backup, source={**source.backup.source, "server_version": "3.6.1"}))
-    with pytest.raises(ToolTooOld, match="etcdutl 3.5.1 is older than the 3.6.1"):
+    with pytest.raises(ToolTooOld, match="etcdutl 3.5.1 is older than the 3.6.1") as caught:
         plan_of(member, newer)
+    assert "--force-version" in caught.value.hint
     assert restore(member, newer, force_version=True).ok
 
 
@@ -199,7 +200,7 @@ class TestKilled:
         member.wait_healthy()
         assert keys(member) == live
         assert member.data.stat().st_ino == inode
-        assert {each.kind for each in leftovers(member.plane)} <= {"restore"}
+        assert {each.kind for each in leftovers(member.plane)} <= {"restore", "undone"}
 
 
 def test_etcdutl_fails(member, source):
@@ -230,7 +231,7 @@ def test_it_does_not_start(member, source):
     unit.write_text(text)
     assert attempt.undo().ok
     assert keys(member) == live
-    assert [each.name for each in leftovers(member.plane)] == [f"etcd-undone-{STAMP}"]
+    assert [(each.name, each.kind) for each in leftovers(member.plane)] == [(f"etcd-undone-{STAMP}", "undone")]
 
 
 def test_a_data_folder_that_is_a_mount_point():

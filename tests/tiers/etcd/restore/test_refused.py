@@ -79,7 +79,7 @@ class TestPlan:
 
     def test_no_k3s(self, server, refused):
         (server.root / "bin/k3s").unlink()
-        refused(ToolMissing, "the program `k3s` is not on this machine", call=plan_of)
+        assert "etcd.bin" in refused(ToolMissing, "the program `k3s` is not on this machine", call=plan_of).hint
 
     def test_no_systemd(self, server, source):
         bare = replace(server.system, environment={"PATH": str(server.root / "nowhere")})
@@ -124,7 +124,8 @@ class TestPlan:
 
     def test_the_wrong_token_by_its_hash(self, server, refused):
         server.token = "another"
-        refused(RestoreError, "the token in the configuration .* does not open", call=plan_of)
+        words = r"the token that was given \(--token or etcd.token\) does not open"
+        assert "--token REF" in refused(RestoreError, words, call=plan_of).hint
         server.token = None
         server.configure(token="another")
         refused(RestoreError, "the token in .*config.yaml does not open", call=plan_of)
@@ -139,12 +140,13 @@ class TestPlan:
         [
             ({"members": ["a=http://127.0.0.1:1"]}, "--member: not with k3s"),
             ({"to": "/tmp/x"}, "--to: not with k3s"),
-            ({"bump_revision": -1}, "cannot be raised by -1"),
+            ({"name": "a", "to": "/tmp/x"}, "--member-name, --to: not with k3s"),
+            ({"bump_revision": -1}, r"cannot be raised by -1 \(--bump-revision\)"),
             ({"tables": ["x"]}, "has no option tables"),
         ],
     )
     def test_options_that_cannot_be(self, refused, options, match):
-        refused(UsageError, match, hint="", call=plan_of, **options)
+        assert "_" not in refused(UsageError, match, hint="", call=plan_of, **options).hint
 
 
 class TestFetched:

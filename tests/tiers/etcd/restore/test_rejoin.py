@@ -120,6 +120,15 @@ class TestRefused:
         with pytest.raises(RestoreError, match="nothing answers at http://127.0.0.1"):
             rejoin(machine)
 
+    def test_a_server_on_sqlite(self, tmp_path):
+        machine = k3s(tmp_path / "alone")
+        machine.plane.db_dir.mkdir(parents=True)
+        machine.plane.sqlite_file.write_bytes(b"SQLite format 3")
+        with pytest.raises(UsageError, match="keeps its state in SQLite .*: it has no etcd to join with") as caught:
+            rejoin(machine)
+        assert "server:" not in caught.value.hint
+        assert "Nothing was changed" in caught.value.hint
+
     def test_not_root_and_not_k3s(self, restored, tmp_path):
         machine = restored[1]
         machine.euid = 1000

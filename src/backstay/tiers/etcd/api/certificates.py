@@ -82,7 +82,7 @@ def _bytes_of(path: Path) -> bytes:
         hint = f"Only root may read the keys of etcd, so Backstay must run as root for this tier. {NOTHING_ASKED}"
         raise SourceError(f"the certificate file {path} is closed to this account", hint=hint) from None
     except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error}", hint=NOTHING_ASKED) from error
+        raise SourceError(f"{path} cannot be read: {error.strerror}", hint=NOTHING_ASKED) from error
 
 
 def _certificates_in(path: Path, pem: bytes) -> list[x509.Certificate]:

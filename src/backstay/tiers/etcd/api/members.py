@@ -5,19 +5,21 @@ One member, not a list: a snapshot is one member's state, and a client that may 
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from backstay.core.errors import SourceError, UsageError
+from backstay.core.errors import BackstayError, SourceError, UsageError
 from backstay.tiers.etcd.api.channel import address, is_loopback
 from backstay.tiers.etcd.api.client import EtcdClient
 from backstay.tiers.etcd.api.messages import Member, MemberStatus
+from backstay.tiers.etcd.api.trouble import Reason
 from backstay.tiers.etcd.controlplane import TlsFiles
 
 STATUS_SECONDS = 5.0
 THREADS = 8
 NOTHING_STORED = "Nothing was stored."
+RUNNING = "Is etcd (k3s, RKE2) running on this machine?"
 CORRUPT = re.compile(r"memberID:(\d+) alarm:CORRUPT")  # how etcd writes an AlarmMember among the errors of a status
 
 
@@ -58,16 +60,15 @@ def choose(endpoints: Sequence[str], tls: TlsFiles | None, *, seconds: float = S
     among equals the first. Raises ``SourceError`` when there is none, saying why of each, and when the endpoints are
     not of one cluster; ``UsageError`` for one that is no endpoint of etcd.
     """
-    reached, trouble = _ask(endpoints, tls, seconds)
+    reached, failures = _ask(endpoints, tls, seconds)
     _one_cluster(reached)
     unfit = {each.endpoint: _unfit(each) for each in reached}
+    trouble = [error.message for error in failures]
     trouble += filter(None, unfit.values())
     fit = [each for each in reached if not unfit[each.endpoint]]
     if not fit:
-        raise SourceError(
-            f"no endpoint of etcd can give a snapshot: {'; '.join(trouble) or 'none is configured'}",
-            hint=f"Is etcd (k3s, RKE2) running on this machine? {NOTHING_STORED}",
-        )
+        why = "; ".join(dict.fromkeys(trouble)) or "none is configured"
+        raise SourceError(f"no endpoint of etcd can give a snapshot: {why}", hint=_hint(endpoints, failures, unfit))
     best = min(fit, key=_rank)
     if best.status.is_kine:
         return Chosen(best.endpoint, best.status, trouble=tuple(trouble))
@@ -79,27 +80,43 @@ def choose(endpoints: Sequence[str], tls: TlsFiles | None, *, seconds: float = S
     return Chosen(best.endpoint, best.status, members, others, (*trouble, *more))
 
 
-def _ask(endpoints: Sequence[str], tls: TlsFiles | None, seconds: float) -> tuple[list[Reached], list[str]]:
+def _hint(endpoints: Sequence[str], failures: Sequence[SourceError], unfit: Collection[str]) -> str:
+    """What to do where no endpoint will do: what the first failure says, where all are of one kind."""
+    kinds = {error.context.get("reason") or error.message for error in failures}
+    if not failures:
+        hint = "Name the endpoint of another member in etcd.endpoints." if unfit else "Set etcd.endpoints."
+    elif len(kinds) == 1 and not unfit and not (Reason.UNREACHABLE in kinds and all(map(_is_here, endpoints))):
+        hint = failures[0].hint
+    else:
+        hint = RUNNING
+    return hint if "nothing was" in hint.lower() else f"{hint} {NOTHING_STORED}".strip()
+
+
+def _ask(endpoints: Sequence[str], tls: TlsFiles | None, seconds: float) -> tuple[list[Reached], list[SourceError]]:
     """Who answered, in the order of ``endpoints``, and what was wrong with the others."""
     reached: list[Reached] = []
-    trouble: list[str] = []
+    failures: list[SourceError] = []
     if not endpoints:
-        return reached, trouble
+        return reached, failures
     with ThreadPoolExecutor(min(THREADS, len(endpoints))) as pool:
         for answer in pool.map(lambda endpoint: _status(endpoint, tls, seconds), endpoints):
             if isinstance(answer, Reached):
                 reached.append(answer)
             else:
-                trouble.append(answer)
-    return reached, trouble
+                failures.append(answer)
+    return reached, failures
 
 
-def _status(endpoint: str, tls: TlsFiles | None, seconds: float) -> Reached | str:
+def _is_here(endpoint: str) -> bool:
+    return is_loopback(address(endpoint)[1])
+
+
+def _status(endpoint: str, tls: TlsFiles | None, seconds: float) -> Reached | SourceError:
     try:
         with EtcdClient(endpoint, tls) as client:
             return Reached(endpoint, client.status(seconds=seconds))
     except SourceError as error:
-        return error.message
+        return error
 
 
 def _one_cluster(reached: Iterable[Reached]) -> None:
@@ -123,7 +140,7 @@ def _unfit(each: Reached) -> str:
 
 
 def _rank(each: Reached) -> tuple[bool, bool, bool]:
-    return each.status.leader_id == 0, each.status.is_leader, not is_loopback(address(each.endpoint)[1])
+    return each.status.leader_id == 0, each.status.is_leader, not _is_here(each.endpoint)
 
 
 def _others(
@@ -152,11 +169,12 @@ def _reach(member: Member, tls: TlsFiles | None, seconds: float) -> Reached | st
         return f"{who} has not started yet"
     why = ""
     for url in member.client_urls:
+        found: Reached | BackstayError
         try:
             found = _status(url, tls, seconds)
         except UsageError as error:
-            found = error.message
+            found = error
         if isinstance(found, Reached) and found.status.member_id == member.id:
             return found
-        why = found if isinstance(found, str) else f"{url} is another member"
+        why = found.message if isinstance(found, BackstayError) else f"{url} is another member"
     return f"{who} was not asked: {why}"

@@ -202,6 +202,7 @@ def _no_room(folder: Path, expected_bytes: int, why: str) -> SourceError:
     return SourceError(
         f"there is no room for a snapshot in {folder}: {why}",
         hint=f"It needs {format_size(expected_bytes + RESERVE_BYTES)} there: the {format_size(expected_bytes)} of the "
-        "store and a reserve. Make room or configure another spool folder. No file is left, and nothing was stored.",
+        "store and a reserve. Make room or configure another spool folder (etcd.spool). No file is left, and nothing "
+        "was stored.",
         needed_bytes=expected_bytes + RESERVE_BYTES,
     )

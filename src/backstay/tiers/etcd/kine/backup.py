@@ -19,6 +19,7 @@ from backstay.core.errors import BackstayError
 from backstay.core.model import Artifact, Progress
 from backstay.core.units import exact_time, format_duration
 from backstay.tiers.base import Captured, File, Sink
+from backstay.tiers.etcd import byhand
 from backstay.tiers.etcd.controlplane import ControlPlane
 from backstay.tiers.etcd.facts import Facts, read_facts
 from backstay.tiers.etcd.kine.census import Census, count
@@ -27,7 +28,7 @@ from backstay.tiers.etcd.kine.datastore import KIND, ROLE
 from backstay.tiers.etcd.kine.online import HELD_TOO_LONG, Copied, copy, require_room
 from backstay.tiers.etcd.kine.rows import heading, live
 from backstay.tiers.etcd.scratch import spool_folder
-from backstay.tiers.etcd.serverpart import ServerPart, store_server_files
+from backstay.tiers.etcd.serverpart import IN_SERVER_FILES, ServerPart, store_server_files
 from backstay.tiers.etcd.token import BOOTSTRAP
 
 NAME = "state.db"
@@ -100,7 +101,7 @@ def _stored(
         artifacts=(artifact, *server.artifacts),
         omissions=server.omissions,
         warnings=(*warnings, *server.warnings),
-        restore_by_hand=tuple(by_hand(plane, artifact)),
+        restore_by_hand=tuple(by_hand(plane, artifact, server)),
     )
 
 
@@ -129,6 +130,7 @@ def _contents(found: Census, facts: Facts, server: ServerPart) -> dict[str, Any]
         "token_hash": facts.token_hash,
         "token_opens": facts.token.opens if facts.token else None,
         "server_files": bool(server.artifacts),
+        IN_SERVER_FILES: server.has_token,
         **({"certificates_end": exact_time(ends)} if ends else {}),
     }
 
@@ -148,13 +150,14 @@ def _warnings(found: Census, facts: Facts, copied: Copied, *, sealed: bool) -> I
         )
 
 
-def by_hand(plane: ControlPlane, artifact: Artifact) -> Iterator[str]:
+def by_hand(plane: ControlPlane, artifact: Artifact, part: ServerPart) -> Iterator[str]:
     """See ``Captured.restore_by_hand``; ``{sqlite}`` is the command that prints the database itself."""
     file = quote(artifact.key.rpartition("/")[2].removesuffix(".age").removesuffix(".zip"))
     db, server, unit = plane.db_dir, plane.data_dir / "server", plane.service
     yield "Needed: sqlite3 to look at it; age and the identity where a file ends in .age."
     yield f"Unpack: {{{ROLE}}} > {file}"
     yield f"Look at it: sqlite3 {file} {quote(_LOOK)}"
+    yield from byhand.server_files(plane, part)
     yield f"Stop it: systemctl stop {unit}"
     yield f"mkdir -p {db}/before && mv {db}/state.db* {db}/before/"
     yield f"install -m 600 {file} {plane.sqlite_file}"

@@ -17,9 +17,9 @@ from backstay.tiers.etcd.restore.fetch import fetch as fetch_artifact
 NAME = "state.db"
 
 
-def fetch(source: Source, folder: Path, progress: Progress) -> Path:
-    """The database in ``folder``. Raises what ``source`` does."""
-    return fetch_artifact(source, folder, progress, ROLE, NAME)
+def fetch(source: Source, folder: Path, progress: Progress, name: str = NAME) -> Path:
+    """The database in ``folder``. Raises what ``source`` does, and ``SourceError`` where it cannot be written."""
+    return fetch_artifact(source, folder, progress, ROLE, name)
 
 
 def size_of(backup: Backup) -> int | None:

@@ -5,6 +5,8 @@ removed: a failure puts it back, and after a kill the journal and the disk say w
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from backstay.core.errors import BackstayError, RestoreError
@@ -41,7 +43,8 @@ class Restore:
         """Do the steps. Raises ``RestoreError``, ``SnapshotDamaged`` and what the steps raise; the message says what
         is live."""
         work = self._work
-        work.plane.db_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _worded():
+            work.plane.db_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         make_folder(work.folder)
         if not self._is_in_place():
             token = self._prepared(source)
@@ -87,9 +90,10 @@ class Restore:
         """Everything before the stop; the server token. A failure here leaves nothing behind."""
         work = self._work
         try:
-            token = self._token(source)
-            self._proven(source, token)
-            self._note_what_is()
+            with _worded():
+                token = self._token(source)
+                self._proven(source, token)
+                self._note_what_is()
         except BaseException as error:
             if not work.is_done(STOP):
                 work.tidy()
@@ -138,7 +142,7 @@ class Restore:
         try:
             with work.phase(STOP):
                 self._stop()
-            with work.phase(REPLACE) as facts:
+            with _worded(), work.phase(REPLACE) as facts:
                 bootstrapfiles.set_times_back(self._server)
                 self._give_token(token)
                 self._swap.put(self._new)  # last, for it is by this that a later run knows that all was done
@@ -263,3 +267,16 @@ class Restore:
             phases=work.phases,
             facts={"revision": proven.revision, "kept": kept, "data_dir": str(work.details["into"])},
         )
+
+
+@contextmanager
+def _worded() -> Iterator[None]:
+    """What the disk says against a step comes out as ``RestoreError``; a full one, mostly."""
+    try:
+        yield
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise RestoreError(
+            f"the restore cannot write what it needs: {error.strerror}{where}",
+            hint="Make room on the disk of the data folder, and see that it may be written to.",
+        ) from error

@@ -13,6 +13,7 @@ from backstay.tiers.etcd.kine.datastore import number
 from backstay.tiers.etcd.kine.swap import Swap
 from backstay.tiers.etcd.restore import notes, preflight
 from backstay.tiers.etcd.restore.leftovers import WORK
+from backstay.tiers.etcd.restore.options import FLAGS
 from backstay.tiers.etcd.restore.plan import servers
 from backstay.tiers.etcd.restore.services import System
 from backstay.tiers.etcd.restore.settings import UNIT_FOLDERS, ServerSettings, read_settings
@@ -88,7 +89,8 @@ def _options(request: RestoreRequest) -> bool:
     others = sorted(name for name, value in request.options.items() if value and name != FORCE)
     if others:
         raise UsageError(
-            f"{', '.join(others)}: not for a backup of k3s on SQLite", hint=f"It has {FORCE}. {preflight.NOTHING}"
+            f"{', '.join(FLAGS.get(name, name) for name in others)}: not for a backup of k3s on SQLite",
+            hint=f"It has {FLAGS[FORCE]}. {preflight.NOTHING}",
         )
     return bool(request.options.get(FORCE))
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from backstay.core.errors import UsageError
 from backstay.tiers.etcd.kine.database import reading
 from backstay.tiers.etcd.kube.objects import Row
+from backstay.tiers.etcd.lookup import require_revision
 
 _COMPACTED = "SELECT max(prev_revision) FROM kine WHERE name = 'compact_rev_key'"
 # Both parts follow an index that begins with ``name``: no sorting, nothing held but the row at hand.
@@ -46,9 +46,7 @@ def heading(path: Path) -> tuple[int, int]:
 
 def _require(path: Path, at: int) -> None:
     revision, compacted = heading(path)
-    if not compacted <= at <= revision:
-        since = f"its revisions before {compacted:,} are compacted" if at < compacted else f"it ends at {revision:,}"
-        raise UsageError(f"{path.name} has no revision {at:,}: {since}")
+    require_revision(path.name, at, revision, compacted)
 
 
 def _live(path: Path, prefix: bytes, at: int) -> Iterator[Row]:

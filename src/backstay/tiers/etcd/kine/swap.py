@@ -99,10 +99,14 @@ class Swap:
 def aside(database: Path) -> Iterator[tuple[Path, str]]:
     """What restores have set aside beside ``database``, in the order of names: the path, and ``BEFORE`` or ``UNDONE``.
 
-    A log is listed by itself only where the database is gone that it was of.
+    A log is listed by itself only where the database is gone that it was of. Raises ``OSError``.
     """
+    try:
+        there = sorted(database.parent.iterdir())  # glob would find nothing in a folder that may not be read
+    except (FileNotFoundError, NotADirectoryError):
+        return
     for word in (BEFORE, UNDONE):
-        for path in sorted(database.parent.glob(f"{database.name}-{word}-*")):
+        for path in (path for path in there if path.name.startswith(f"{database.name}-{word}-")):
             owner = path.with_name(_OF_ANOTHER.sub("", path.name))
             if (owner == path or not owner.exists()) and path.is_file() and not path.is_symlink():
                 yield path, word

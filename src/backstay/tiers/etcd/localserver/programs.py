@@ -4,6 +4,7 @@ import importlib.util
 import os
 import re
 import shutil
+import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,10 +20,13 @@ VERSION = re.compile(r"version: *v?(\d+\.\d+\.\d+\S*)", re.IGNORECASE)
 def find(name: str, bin_folder: str | None = None) -> Path:
     """The program ``etcd``, ``etcdctl`` or ``etcdutl``: in ``bin_folder``, else on PATH, else from the wheel.
 
-    Raises ``ToolMissing`` that says how to get it.
+    Raises ``ToolMissing`` that says how to get it, and for a ``bin_folder`` that is not there: whoever named it means
+    the programs in it, not some others.
     """
+    if bin_folder:
+        _require_folder(Path(bin_folder), name)
     for place in _places(name, bin_folder):
-        if place.is_file() and os.access(place, os.X_OK):
+        if os.path.isfile(place) and os.access(place, os.X_OK):  # noqa: PTH113 - Path.is_file raises where it may not look
             return place
     beside = f", nor in {bin_folder}" if bin_folder else ""
     raise ToolMissing(
@@ -31,6 +35,19 @@ def find(name: str, bin_folder: str | None = None) -> Path:
         "then put it on PATH or name its folder in the configuration (bin). Nothing was started.",
         program=name,
     )
+
+
+def _require_folder(folder: Path, name: str) -> None:
+    try:
+        why = "" if stat.S_ISDIR(folder.stat().st_mode) else "it is no folder"
+    except OSError as error:
+        why = str(error.strerror).lower()
+    if why:
+        raise ToolMissing(
+            f"the folder {folder} that is named for etcd's programs (etcd.bin) cannot be used: {why}",
+            hint=f"Correct etcd.bin, or leave it out: `{name}` is then looked for on PATH. Nothing was started.",
+            program=name,
+        )
 
 
 def version_of(program: Path) -> str:

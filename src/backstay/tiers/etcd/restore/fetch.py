@@ -3,16 +3,17 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backstay.core.errors import BackstayError, RestoreError, SnapshotDamaged
-from backstay.core.model import Backup, Progress
-from backstay.core.units import format_count
+from backstay.core.errors import BackstayError, RestoreError, SnapshotDamaged, SourceError
+from backstay.core.model import Artifact, Backup, Progress
+from backstay.core.units import format_count, format_size
 from backstay.tiers.base import Source
 from backstay.tiers.etcd import token
+from backstay.tiers.etcd.api.spool import FULL, RESERVE_BYTES
 from backstay.tiers.etcd.controlplane import ControlPlane
 from backstay.tiers.etcd.file import rewrite
 from backstay.tiers.etcd.file.bolt import BoltFile
@@ -56,37 +57,106 @@ class Proven:
 
 
 def make_folder(folder: Path) -> None:
-    """A folder that only root may look into."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    sync_folder(folder.parent)
+    """A folder that only root may look into. Raises ``RestoreError``."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise RestoreError(
+            f"the folder {folder} cannot be made: {error.strerror}",
+            hint="Is there room, and may it be written to? This run changed nothing.",
+        ) from error
 
 
 def fetch(source: Source, folder: Path, progress: Progress, role: str = ROLE, name: str = NAME) -> Path:
     """An artifact, the raw snapshot unless said otherwise, in ``folder``: mode 0600, on the disk, of the manifest's
-    size and sha256. Raises what ``source`` does."""
+    size and sha256. ``folder`` is one made for this: errors name the one above, which is still there then.
+
+    Raises what ``source`` does, and ``SourceError`` where there is no room or it cannot be written; no file is left.
+    """
     path, part = folder / name, folder / f"{name}.part"
-    if source.backup.artifact(role) is None:
+    artifact = source.backup.artifact(role)
+    if artifact is None:
         raise RestoreError(f"{source.backup.id} has no {role} among its artifacts", hint=f"Is it of etcd? {UNTOUCHED}")
-    with (
-        os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file,
-        source.open(role) as chunks,
-    ):
-        for chunk in chunks:
-            file.write(chunk)
-            progress.advance(len(chunk))
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    sync_folder(folder)
+    disk = _Disk(folder, source.backup.id, _size(artifact))
+    with disk.explained():
+        part.unlink(missing_ok=True)  # of a killed run; its room counts
+        disk.require_room()
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with source.open(role) as chunks:
+            for chunk in chunks:
+                with disk.explained():
+                    _write_all(descriptor, chunk)
+                progress.advance(len(chunk))
+        with disk.explained():
+            os.fsync(descriptor)
+            part.replace(path)
+            sync_folder(folder)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise
+    finally:
+        os.close(descriptor)
     return path
+
+
+@dataclass(frozen=True)
+class _Disk:
+    """Where ``size_bytes`` are written that come from backup ``id``, and its errors as ``SourceError``."""
+
+    folder: Path
+    id: str
+    size_bytes: int
+
+    def require_room(self) -> None:
+        """Room for all of it and a reserve, for the disk may be that of a running etcd."""
+        found = os.statvfs(self.folder)
+        free = found.f_bavail * found.f_frsize
+        if found.f_blocks and free < self.size_bytes + RESERVE_BYTES:  # some file systems count nothing
+            raise self._full(f"{format_size(free)} are free")
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """What the file system says in the block comes out as ``SourceError``."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in FULL:
+                raise self._full(str(error.strerror).lower()) from error
+            raise SourceError(
+                f"{self.id} cannot be written to {self.folder.parent}: {error.strerror}",
+                hint="No file is left. Nothing was changed.",
+            ) from error
+
+    def _full(self, why: str) -> SourceError:
+        needed = self.size_bytes + RESERVE_BYTES
+        return SourceError(
+            f"there is no room for {self.id} in {self.folder.parent}: {why}",
+            hint=f"It needs {format_size(needed)} there: {format_size(self.size_bytes)} and a reserve. Make room. "
+            "No file is left. Nothing was changed.",
+            needed_bytes=needed,
+        )
+
+
+def _size(artifact: Artifact) -> int:
+    """Bytes that will be written; at least, where nothing says it."""
+    return artifact.plain_size_bytes if artifact.plain_size_bytes > 0 else artifact.size_bytes
+
+
+def _write_all(descriptor: int, chunk: bytes) -> None:
+    view = memoryview(chunk)
+    while view:
+        view = view[os.write(descriptor, view) :]
 
 
 def prove(path: Path, backup: Backup, plane: ControlPlane, server_token: str, progress: Progress) -> Proven:
     """Its checksum and structure are whole, it is at the revision and has the keys and the hash that the manifest
     promises, and ``server_token`` (k3s, RKE2; empty elsewhere) opens it. Raises ``SnapshotDamaged``, ``RestoreError``.
     """
-    with _untouched():
+    with _untouched(path.parent):
         check_trailer(path, progress.advance)
         found = survey(path, prefix=plane.prefix.encode(), advance=progress.advance)
         _compare(found, backup)
@@ -98,8 +168,9 @@ def prove(path: Path, backup: Backup, plane: ControlPlane, server_token: str, pr
 def bump(proven: Proven, by: int, backup: Backup, plane: ControlPlane) -> Proven:
     """The same snapshot with all revisions raised by ``by``, proven to hold the same keys. Raises as ``prove``."""
     path = proven.path.with_name(BUMPED)
-    path.unlink(missing_ok=True)
-    with _untouched():
+    with _untouched(path.parent):
+        path.unlink(missing_ok=True)
+        _Disk(path.parent, backup.id, proven.path.stat().st_size).require_room()
         rewrite.rewrite(proven.path, path, bump=by)
         path.chmod(0o600)
         check_trailer(path)
@@ -136,7 +207,8 @@ def _open(path: Path, found: Survey, server_token: str, backup: Backup) -> None:
     if not checked.opens:
         raise RestoreError(
             f"the server token does not open {backup.id}: {checked.why}",
-            hint="Give the token that the cluster had when it was backed up. With another one k3s would stop half-way.",
+            hint="Give the token that the cluster had when it was backed up, with --token REF. With another k3s would "
+            "stop half-way.",
         )
 
 
@@ -161,11 +233,16 @@ def _bootstrap(path: Path) -> Mapping[str, bytes]:
 
 
 @contextmanager
-def _untouched() -> Iterator[None]:
-    """Every failure in here comes before anything was stopped, and says so."""
+def _untouched(folder: Path) -> Iterator[None]:
+    """Every failure in here comes before anything was stopped, and says so; also of the files made in ``folder``."""
     try:
         yield
+    except OSError as error:
+        room = f"Make room in {folder.parent}. " if error.errno in FULL else ""
+        raise RestoreError(
+            f"the snapshot could not be checked in {folder.parent}: {error.strerror}", hint=f"{room}{UNTOUCHED}"
+        ) from error
     except BackstayError as error:
-        if UNTOUCHED not in error.hint:
+        if "Nothing was" not in error.hint:
             error.hint = f"{error.hint} {UNTOUCHED}".strip()
         raise

@@ -1,5 +1,6 @@
 """The sentences under a plan: what is lost, what is kept, who must be stopped, what a revision bump would be for."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
@@ -7,9 +8,16 @@ from backstay.core.model import Backup
 from backstay.core.units import counted, format_count, format_size, format_span, listed
 from backstay.tiers.base import Leftover
 from backstay.tiers.etcd.controlplane import ControlPlane, Flavor
-from backstay.tiers.etcd.restore.leftovers import BEFORE
+from backstay.tiers.etcd.restore.leftovers import BEFORE, CERTIFICATES, UNDONE, UNFINISHED
 from backstay.tiers.etcd.restore.members import Live
 from backstay.tiers.etcd.restore.options import DOCUMENTED_BUMP, Options
+
+HELD = {  # what old copies are, one and several
+    BEFORE: ("copy of an earlier database", "copies of earlier databases"),
+    CERTIFICATES: ("folder of earlier certificates", "folders of earlier certificates"),
+    UNDONE: ("restored database that was taken back", "restored databases that were taken back"),
+    UNFINISHED: ("unfinished restore", "unfinished restores"),
+}
 
 
 def lost(backup: Backup, live: Live, now: datetime) -> str:
@@ -73,11 +81,11 @@ def ready(plane: ControlPlane) -> str:
 def copies_held(found: Sequence[Leftover], plane: ControlPlane) -> Iterator[str]:
     """Old copies and their space; k3s never removes its own."""
     if found:
-        old = [each for each in found if each.kind == BEFORE]
-        parts = [counted(len(old), "copy", "copies") + " of earlier databases"] if old else []
-        parts += [counted(len(found) - len(old), "unfinished restore")] if len(found) > len(old) else []
+        counts = Counter(each.kind for each in found)
+        parts = [counted(counts[kind], *words) for kind, words in HELD.items() if counts[kind]]
         total = format_size(sum(each.size_bytes for each in found))
-        yield f"{listed(parts)} hold {total}: `backstay restore cleanup {plane.target}` removes them."
+        hold, them = ("holds", "it") if len(found) == 1 else ("hold", "them")
+        yield f"{listed(parts)} {hold} {total}: `backstay restore cleanup {plane.target}` removes {them}."
 
 
 def bump(options: Options) -> str:

@@ -10,6 +10,14 @@ from backstay.tiers.etcd.controlplane import ControlPlane
 
 DOCUMENTED_BUMP = 1_000_000_000  # etcd's documentation, "Disaster recovery": more than a week of 1,500 writes a second
 
+FLAGS = {  # what people call the fields of ``Options``
+    "bump_revision": "--bump-revision",
+    "members": "--member",
+    "name": "--member-name",
+    "to": "--to",
+    "force_version": "--force-version",
+}
+
 
 @dataclass(frozen=True)
 class Options:
@@ -41,16 +49,15 @@ def options_of(given: Mapping[str, Any], plane: ControlPlane) -> Options:
     known = {field.name for field in fields(Options)}
     if unknown := sorted(set(given) - known):
         raise UsageError(
-            f"a restore of etcd has no option {', '.join(unknown)}", hint=f"It has {', '.join(sorted(known))}."
+            f"a restore of etcd has no option {', '.join(unknown)}", hint=f"It has {', '.join(FLAGS.values())}."
         )
     options = Options(**{**given, "members": tuple(given.get("members", ()))})
     if options.bump_revision is not None and not 0 < options.bump_revision < 1 << 53:
         raise UsageError(
-            f"revisions cannot be raised by {options.bump_revision}",
+            f"revisions cannot be raised by {options.bump_revision} (--bump-revision)",
             hint=f"{DOCUMENTED_BUMP} is what etcd's guide takes.",
         )
-    words = {"members": "--member", "name": "--member-name", "to": "--to"}
-    only_plain = [word for name, word in words.items() if getattr(options, name)]
+    only_plain = [FLAGS[name] for name in ("members", "name", "to") if getattr(options, name)]
     if plane.is_rancher and only_plain:
         raise UsageError(
             f"{', '.join(only_plain)}: not with {plane.flavor.value}, which names its members by itself",

@@ -43,7 +43,7 @@ def _plan_reset(plane: ControlPlane, backup: Backup, request: RestoreRequest, op
     disk = preflight.check_space(system, backup, plane.db_dir, bumped=bool(options.bump_revision))
     live = members.look(plane, system)
     others = members.known_others(live, backup, plane)
-    up = members.answering(others, plane.tls, system)
+    up = members.answering(others, plane, system)
     command = reset_command(plane, settings, system)
     work = plane.db_dir / f"{WORK}{request.stamp}"
     details = {

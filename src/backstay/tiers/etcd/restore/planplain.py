@@ -14,7 +14,7 @@ from backstay.tiers.etcd.localserver import programs
 from backstay.tiers.etcd.restore import members, notes, preflight
 from backstay.tiers.etcd.restore.kubeadm import ETCD, etcd_flags, manifests_folder, service_flags
 from backstay.tiers.etcd.restore.leftovers import WORK, leftovers
-from backstay.tiers.etcd.restore.members import Live, Other
+from backstay.tiers.etcd.restore.members import Live, Made, Other
 from backstay.tiers.etcd.restore.modes import ASIDE, MANIFESTS, PATH_WORD, SWAP
 from backstay.tiers.etcd.restore.options import Options
 from backstay.tiers.etcd.restore.services import System
@@ -60,6 +60,11 @@ class Cluster:
         """For ``--initial-cluster``."""
         return ",".join(f"{name}={url}" for name, urls in self.urls.items() for url in urls.split(","))
 
+    @property
+    def made(self) -> Made:
+        """What etcd will call it, and this machine's member in it."""
+        return Made.of(self.urls, self.name, self.token)
+
     def command(self, etcdutl: str, name: str, data_dir: str) -> list[str]:
         """What makes the data folder of member ``name``."""
         return [
@@ -95,7 +100,7 @@ def plan_plain(plane: ControlPlane, backup: Backup, request: RestoreRequest, opt
     place = Place.of(plane.etcd_dir, request.stamp)
     disk = preflight.check_space(system, backup, plane.etcd_dir, bumped=bool(options.bump_revision))
     others = _others(cluster, live, backup, plane)
-    up = members.answering(others, plane.tls, system)
+    up = members.answering(others, plane, system, cluster.made)
     command = cluster.command(str(etcdutl), cluster.name, str(place.unpack_into))
     away = manifests_folder(system).with_name(f"backstay-manifests-{request.stamp}")
     details = {
@@ -104,6 +109,7 @@ def plan_plain(plane: ControlPlane, backup: Backup, request: RestoreRequest, opt
         **place.as_data(),
         "into": str(plane.etcd_dir),
         "initial_members": len(cluster.urls),
+        "made": cluster.made.as_data(),
         "others": [other.as_data() for other in others],
         "live_revision": live.status.header.revision if live.status else None,
         "manifests": str(manifests_folder(system)),
@@ -245,7 +251,13 @@ def _steps(
     start = f"move the manifests back to {details['manifests']}" if kubeadm else f"systemctl start {plane.service}"
     steps = [
         *(
-            [Step("stop the others", f"etcd on {listed(others)}: {notes.stop_command(plane)}", "by hand, first")]
+            [
+                Step(
+                    "stop the others",
+                    f"etcd on {listed(others)}: {notes.stop_command(plane)}",
+                    "by hand, first, but for those restored from this backup already",
+                )
+            ]
             if others
             else []
         ),

@@ -23,9 +23,10 @@ from backstay.tiers.etcd.localserver import programs
 from backstay.tiers.etcd.restore.members import is_this
 from backstay.tiers.etcd.restore.services import System
 from backstay.tiers.etcd.restore.settings import ServerSettings
+from backstay.tiers.etcd.serverpart import IN_SERVER_FILES, SERVER
 
 COPIES = 3  # the snapshot, the database made of it, and room for the log and for what is written next
-SERVER = "server"  # role of the artifact with the server's files
+GIVEN = "--token or etcd.token"
 LOOPBACKS = 3  # of names that every machine has
 MAX_TOKEN_BYTES = 4096
 NOTHING = "Nothing was changed."
@@ -110,36 +111,46 @@ def check_token(plane: ControlPlane, settings: ServerSettings, backup: Backup) -
     given = (plane.token() or "").strip()
     if given == on_disk:
         given = ""
-    candidates = ((given, "the configuration (etcd.token)"), configured, (on_disk, file))
+    candidates = ((given, GIVEN), configured, (on_disk, file))
     text, where = next((pair for pair in candidates if pair[0]), ("", ""))
-    if not text and backup.artifact(SERVER) is not None:
-        says = "none is here; the one in the backup itself is used and written to server/token."
-        return Token("", "the backup itself", missing_on_disk=True, says=says)
     if not text:
-        raise UsageError(
-            f"no server token is known, and without it {backup.id} cannot be opened",
-            hint=f"Write the token of the cluster that was backed up into {file}, or set etcd.token in "
-            f"backstay.yaml. {NOTHING}",
-        )
+        return _token_of_backup(backup, file)
     expected = str(backup.contents.get("token_hash", ""))
     if expected and expected not in token_hashes(text):
+        named = f"the token that was given ({GIVEN})" if where == GIVEN else f"the token in {where}"
         raise RestoreError(
-            f"the token in {where} does not open {backup.id}: its hash is {token_hashes(text)[0]}, "
-            f"the snapshot's {expected}",
-            hint=f"Give the token that the cluster had at {backup.stamp}. With another one k3s would stop half-way. "
-            f"{NOTHING}",
+            f"{named} does not open {backup.id}: its hash is {token_hashes(text)[0]}, the snapshot's {expected}",
+            hint=f"Give the token that the cluster had at {backup.stamp} with --token REF. With another one "
+            f"{_server(plane)} would stop half-way. {NOTHING}",
         )
     used, place = configured if configured[0] else (on_disk, file)  # by k3s, which looks no further
     if used and token.password_of(used) != token.password_of(text):
         raise UsageError(
             f"the token in {place} is not the one that opens {backup.id}",
-            hint=f"{_server(plane)} would use it, and fail after it has moved the database away. Put the token of "
-            f"the backup there. {NOTHING}",
+            hint=f"{_server(plane)} would use it whatever --token says, and fail after it has moved the database away. "
+            f"Put the token of the backup there. {NOTHING}",
         )
     known = (
         "its hash is that of the snapshot" if expected else "whether it opens the snapshot is seen once that is here"
     )
     return Token(text, where, missing_on_disk=not used, says=f"from {where}; {known}.")
+
+
+def _token_of_backup(backup: Backup, file: str) -> Token:
+    """Where this machine knows none: the one among the server's files of the backup. Raises ``UsageError``."""
+    there = backup.contents.get(IN_SERVER_FILES) if backup.artifact(SERVER) else False
+    if there is None:  # the manifest is of an earlier Backstay, which did not note it
+        says = f"none is here; the server's files in the backup may hold one, which would be written to {file}. "
+        return Token("", "the backup itself", missing_on_disk=True, says=f"{says}Without one nothing is stopped.")
+    if there:
+        says = f"none is here; the one among the server's files in the backup is used and written to {file}."
+        return Token("", "the backup itself", missing_on_disk=True, says=says)
+    nor = ", and the server's files in it hold none" if backup.artifact(SERVER) else ""
+    raise UsageError(
+        f"no server token is known, and without it {backup.id} cannot be opened{nor}",
+        hint="Give the token of the cluster that was backed up with --token REF (file:PATH, env:NAME), set etcd.token "
+        f"in backstay.yaml, or write it into {file}. {NOTHING}",
+    )
 
 
 def token_in(source: Source) -> str:
@@ -155,7 +166,7 @@ def token_in(source: Source) -> str:
                     return held.read(MAX_TOKEN_BYTES).decode("utf-8", "replace").strip()
     raise RestoreError(
         f"{source.backup.id} holds no server token among the server's files",
-        hint=f"Give the token in another way (etcd.token). {NOTHING}",
+        hint=f"Give the token of the cluster that was backed up with --token REF, or set etcd.token. {NOTHING}",
     )
 
 
@@ -255,7 +266,8 @@ def _compared(program: str, here: str, wanted: str, backup: Backup, *, force: bo
         return f"Version: {program} {here} is OLDER than the {wanted} that wrote the snapshot; you asked to go on."
     raise ToolTooOld(
         f"{program} {here} is older than the {wanted} that wrote {backup.id}",
-        hint=f"Install {program} {want[0]} or newer first: an older one may not read what a newer one wrote. {NOTHING}",
+        hint=f"Install {program} {want[0]} or newer first: an older one may not read what a newer one wrote. "
+        f"--force-version goes on all the same. {NOTHING}",
     )
 
 

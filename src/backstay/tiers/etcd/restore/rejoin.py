@@ -20,6 +20,7 @@ from backstay.core.model import Finding, Outcome, Plan, Progress, Severity, Step
 from backstay.core.units import counted, format_duration, listed
 from backstay.tiers.etcd.api.client import EtcdClient
 from backstay.tiers.etcd.controlplane import ControlPlane
+from backstay.tiers.etcd.kine.datastore import is_used, looking
 from backstay.tiers.etcd.restore import copies, members, notes, preflight
 from backstay.tiers.etcd.restore.fetch import make_folder
 from backstay.tiers.etcd.restore.ledger import StepsFile
@@ -43,6 +44,7 @@ def plan_rejoin(plane: ControlPlane, system: System, stamp: str) -> Plan:
             hint="Restore the same snapshot on each member instead. Nothing was changed.",
         )
     preflight.check_root(system)
+    _check_datastore(plane)
     preflight.check_service(plane, system)
     if unfinished(plane) is not None:
         raise RestoreError(
@@ -80,10 +82,12 @@ def plan_rejoin(plane: ControlPlane, system: System, stamp: str) -> Plan:
 
 
 def unfinished(plane: ControlPlane) -> Plan | None:
-    """The plan of a run on this machine that was killed or failed; the newest of several. Raises ``CatalogError``."""
-    for folder in sorted(plane.db_dir.parent.glob(f"{WORK}*"), reverse=True):
-        with suppress(FileNotFoundError, ValueError):
-            return plan_from(Fields(json.loads((folder / PLAN).read_text()), str(folder / PLAN)))
+    """The plan of a run on this machine that was killed or failed; the newest of several. Raises ``CatalogError``,
+    ``SourceError`` where this account may not look."""
+    with looking(plane.db_dir.parent):
+        for folder in sorted(plane.db_dir.parent.glob(f"{WORK}*"), reverse=True):
+            with suppress(FileNotFoundError, ValueError):
+                return plan_from(Fields(json.loads((folder / PLAN).read_text()), str(folder / PLAN)))
     return None
 
 
@@ -243,6 +247,16 @@ class Rejoin:
         yield
         self._phases[step] = self._system.clock() - started
         self._steps.record(step, seconds=round(self._phases[step], 3))
+
+
+def _check_datastore(plane: ControlPlane) -> None:
+    """This server's state is in an etcd of its own. Raises ``UsageError``."""
+    if is_used(plane):
+        raise UsageError(
+            f"{plane.node} keeps its state in SQLite ({plane.sqlite_file}): it has no etcd to join with",
+            hint=f"Rejoining is for the other servers of an etcd cluster; a restore of {plane.flavor.value} on SQLite "
+            "is done once it has ended. Nothing was changed.",
+        )
 
 
 def _target(plane: ControlPlane, system: System, live: members.Live) -> Setting:

@@ -4,7 +4,7 @@ Nothing is stopped before the snapshot is on this machine and proven. The live d
 failure puts it back, and after a kill the journal and the disk say where to go on from.
 """
 
-from backstay.core.errors import BackstayError, RestoreError
+from backstay.core.errors import BackstayError, Interrupted, RestoreError
 from backstay.core.model import Finding, Outcome, Plan, Progress, Severity
 from backstay.core.units import format_count, listed
 from backstay.tiers.base import Journal, Source
@@ -21,6 +21,8 @@ from backstay.tiers.etcd.restore.services import System, end_left_running
 from backstay.tiers.etcd.restore.settings import read_settings
 from backstay.tiers.etcd.restore.work import READY, REPLACE, Way, Work, compare, healthy, wait_healthy
 
+CUT_SHORT = "the restore was interrupted"
+
 
 class Restore:
     """One run of a plan. ``journal.done`` of an earlier run says what to skip."""
@@ -29,10 +31,17 @@ class Restore:
         self._work = Work.of(plane, plan, system, journal, progress)
         self._mode = str(plan.details["mode"])
         self._way = _way(self._mode, self._work)
+        self._has_begun = False  # to stop
 
     def run(self, source: Source) -> Outcome:
         """Do the steps. Raises ``RestoreError``, ``SnapshotDamaged`` and what the steps raise; the message says what
-        is live."""
+        is live. Ctrl-C becomes ``Interrupted``, which says it too."""
+        try:
+            return self._run(source)
+        except KeyboardInterrupt:
+            raise Interrupted(CUT_SHORT, hint=self._now()) from None
+
+    def _run(self, source: Source) -> Outcome:
         work = self._work
         work.token = lambda: self._token(source)
         fetch.make_folder(work.folder)
@@ -135,7 +144,8 @@ class Restore:
         work = self._work
         named = {*members.from_data(work.details["others"])}
         named |= {*members.others_in(fetch.members_in(proven.path), work.plane)}
-        up = sorted(set(members.answering(named, work.plane.tls, work.system)))
+        made = members.Made.from_data(work.details.get("made"))
+        up = members.answering(named, work.plane, work.system, made)
         if up:
             raise RestoreError(
                 f"etcd still answers on {listed(up)}, and would go on with the old state beside the restored one",
@@ -148,12 +158,17 @@ class Restore:
         if self._mode == ASIDE:
             way.replace(proven)
             return
+        self._has_begun = True
         try:
             with work.phase(STOP):
                 way.stop()
             with work.phase(REPLACE) as facts:
                 way.replace(proven)
                 facts["kept"] = way.kept()
+        except KeyboardInterrupt:
+            error = Interrupted(CUT_SHORT)
+            self._back(error)
+            raise error from None
         except BaseException as error:
             self._back(error)
             raise
@@ -176,6 +191,24 @@ class Restore:
             )
         if isinstance(error, BackstayError):
             error.hint = f"{error.hint} {now}".strip()
+
+    def _now(self) -> str:
+        """What is live after Ctrl-C where nothing else said it: before the stop, while what was live was put back, or
+        once the restored database was in place."""
+        work, way = self._work, self._way
+        if self._mode == ASIDE:
+            return f"{UNTOUCHED} `--resume` goes on, `--rollback` closes this restore."
+        service = "the control plane" if self._mode == MANIFESTS else str(work.details["service"])
+        if way.is_in_place():
+            started = f"{service} was started with it" if work.is_done("start") else f"{service} may not run yet"
+            return f"The restored database is in place, {started}. `--resume` goes on, `--rollback` undoes it."
+        if not self._has_begun and not work.is_done(STOP):
+            return f"{UNTOUCHED} Run it again when you like."
+        where = "in its place" if way.is_untouched() else way.kept() or "beside its place"
+        return (
+            f"The database that was live is {where}, and {service} may not run. Run `--rollback`: it puts the database "
+            "back and starts it."
+        )
 
     def _wait(self, proven: Proven) -> bool:
         """Whether etcd answers with the restored state. Of several members one alone does not answer yet."""

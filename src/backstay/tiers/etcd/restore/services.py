@@ -73,7 +73,7 @@ class System:
         if found is None:
             raise ToolMissing(
                 f"the program `{name}` is not on this machine",
-                hint="Run this on a server of the cluster, or name the folder of the program (bin). "
+                hint="Run this on a server of the cluster, or name the folder of the program (etcd.bin). "
                 "Nothing was changed.",
                 program=name,
             )
