@@ -93,15 +93,18 @@ class _Proving:
     def run(self) -> Captured:
         """Prove and store side by side; what is stored of a snapshot that is refused is taken back by the caller."""
         revision, compact_revision = heading(self.path)
-        answers = proof.ask(self.chosen, self.plane.tls, revision, compact_revision)
-        facts = read_facts(look_into(self.path), self.plane)
         self.progress.phase("proving", total_bytes=self.path.stat().st_size)
         stop = threading.Event()
-        with ThreadPoolExecutor(1, thread_name_prefix="store") as pool:
-            stored = pool.submit(self.sink.write, self._file(facts), _content(self.path, stop, self.progress))
+        with ThreadPoolExecutor(2, thread_name_prefix="store") as pool:
+            asked = pool.submit(proof.ask, self.chosen, self.plane.tls, revision, compact_revision)
+            # Only k3s and RKE2 want to be told of the cluster beside the object, which has to be known before it.
+            facts = self._facts() if self.plane.is_rancher else None
+            content = _content(self.path, stop, self.progress)
+            stored = pool.submit(self.sink.write, self._file(facts), content)
             try:
+                facts = facts or self._facts()
                 found = self._survey(stored, None)
-                agreement = proof.compare(found, answers, lambda at: self._survey(stored, at).hash_kv)
+                agreement = proof.compare(found, asked.result(), lambda at: self._survey(stored, at).hash_kv)
                 warnings = proof.require(agreement, found, self._source_name())
             except BaseException:
                 stop.set()
@@ -139,11 +142,14 @@ class _Proving:
         prefix = self.plane.prefix.encode()
         return survey(self.path, prefix=prefix, compact_revision=compact_revision, advance=watch)
 
-    def _file(self, facts: Facts) -> File:
-        found = {"cluster-id": facts.cluster_uid, "node-name": self.plane.node, "token-hash": facts.token_hash}
-        program = self.plane.flavor.value
-        metadata = {f"{program}-{name}": value for name, value in found.items() if value}
-        metadata = metadata if self.plane.is_rancher else {}
+    def _facts(self) -> Facts:
+        return read_facts(look_into(self.path, self.plane), self.plane)
+
+    def _file(self, facts: Facts | None) -> File:
+        metadata = {}
+        if facts is not None:
+            found = {"cluster-id": facts.cluster_uid, "node-name": self.plane.node, "token-hash": facts.token_hash}
+            metadata = {f"{self.plane.flavor.value}-{name}": value for name, value in found.items() if value}
         return File(SNAPSHOT, name=self._stem, metadata=metadata)
 
     def _metadata(self, facts: Facts) -> list[Artifact]:

@@ -179,7 +179,7 @@ class Drill:
     def _token(self, path: Path) -> Iterator[Finding]:
         if not self.plane.is_rancher:
             return
-        checked = read_facts(look_into(path), self.plane).token
+        checked = read_facts(look_into(path, self.plane), self.plane).token
         if checked is None:
             words = "the server token is not known here: whether it opens this was not checked"
             yield Finding(Severity.WARNING, words, "etcd.token")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from backstay.core.errors import SecretError, Undecodable
 from backstay.tiers.etcd.controlplane import ControlPlane
-from backstay.tiers.etcd.file.keyspace import live
+from backstay.tiers.etcd.file.keyspace import glance
 from backstay.tiers.etcd.kube.decode import decode
 from backstay.tiers.etcd.kube.objects import Row
 from backstay.tiers.etcd.token import BOOTSTRAP, TokenCheck, check, key_name, password_of
@@ -45,20 +45,20 @@ class Facts:
         return max(self.nodes.values(), default="")
 
 
-def look_into(path: Path) -> Look:
-    """The keys of a snapshot of etcd."""
-    return lambda prefix: ((key, found.value, found.mod_revision) for key, found in live(path, prefix))
+def look_into(path: Path, plane: ControlPlane) -> Look:
+    """The keys of a snapshot of etcd that ``read_facts`` asks for, found in one walk. Raises ``SnapshotDamaged``."""
+    look = glance(path, (BOOTSTRAP.encode(), *_wanted(plane)))
+    return lambda prefix: ((key, found.value, found.mod_revision) for key, found in look(prefix))
 
 
 def read_facts(look: Look, plane: ControlPlane) -> Facts:
     """Read them. What is encrypted at rest or of another form is left out. Raises what ``look`` does."""
-    prefix = plane.prefix.rstrip("/").encode() + b"/"
+    minions, kube_system, extra = _wanted(plane)
     bootstrap = bootstrap_of(look)
     token = plane.token() if bootstrap else None
-    nodes = dict(_nodes(look, prefix))
-    extra = prefix + EXTRA_METADATA.format(program=plane.flavor.value).encode()
+    nodes = dict(_nodes(look, minions))
     return Facts(
-        cluster_uid=_text(_object(look, prefix + b"namespaces/kube-system"), "metadata", "uid"),
+        cluster_uid=_text(_object(look, kube_system), "metadata", "uid"),
         nodes={name: _text(node, "status", "nodeInfo", "kubeletVersion") for name, node in nodes.items()},
         servers=tuple(name for name, node in nodes.items() if _is_server(node)),
         extra_metadata=_strings(_object(look, extra).get("data")),
@@ -73,6 +73,13 @@ def bootstrap_of(look: Look) -> dict[str, bytes]:
     return {key.decode(errors="replace"): value for key, value, _ in rows}
 
 
+def _wanted(plane: ControlPlane) -> tuple[bytes, bytes, bytes]:
+    """Where the nodes are, the namespace kube-system, and the extra metadata of snapshots."""
+    prefix = plane.prefix.rstrip("/").encode() + b"/"
+    extra = EXTRA_METADATA.format(program=plane.flavor.value).encode()
+    return prefix + b"minions/", prefix + b"namespaces/kube-system", prefix + extra
+
+
 def _token_hash(bootstrap: Mapping[str, bytes], token: str | None) -> str:
     """What k3s keeps as ``k3s-token-hash``: the end of the name of its bootstrap data."""
     try:
@@ -83,8 +90,8 @@ def _token_hash(bootstrap: Mapping[str, bytes], token: str | None) -> str:
     return name.removeprefix(BOOTSTRAP)
 
 
-def _nodes(look: Look, prefix: bytes) -> Iterator[tuple[str, Object]]:
-    for key, value, _ in islice(look(prefix + b"minions/"), MAX_NODES):
+def _nodes(look: Look, minions: bytes) -> Iterator[tuple[str, Object]]:
+    for key, value, _ in islice(look(minions), MAX_NODES):
         with suppress(Undecodable):
             yield key.rpartition(b"/")[2].decode(errors="replace"), decode(value).object
 

@@ -162,10 +162,10 @@ def test_short_writes_are_gone_on_with(client, tmp_path, monkeypatch):
 
 
 def test_another_error_of_the_disk_is_told(client, tmp_path, monkeypatch):
-    def fsync(_):
+    def write(_descriptor, _data):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(spool.os, "fsync", fsync)
+    monkeypatch.setattr(spool.os, "write", write)
     with pytest.raises(SourceError, match="cannot be written to .*Input/output error"):
         taken(client, tmp_path / "snapshot")
     assert list(tmp_path.iterdir()) == []

@@ -114,7 +114,7 @@ class TestPlan:
 
     def test_what_this_kind_cannot_do(self, server, source, refused):
         for option in ({"bump_revision": 1000}, {"to": "/elsewhere"}, {"tables": "x"}):
-            refused(UsageError, f"{next(iter(option)).replace("_", "-")}: not for a backup of k3s on SQLite", **option)
+            refused(UsageError, f"{next(iter(option)).replace('_', '-')}: not for a backup of k3s on SQLite", **option)
         assert plan_of(server, source, bump_revision=None, members=()).confirm
         request = RestoreRequest(stamp=STAMP, now=NOW, scratch=True)
         with pytest.raises(UsageError, match="a drill does not restore"):

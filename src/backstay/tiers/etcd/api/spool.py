@@ -47,9 +47,10 @@ def receive(
 ) -> Received:
     """Write a snapshot to ``path``, mode 0600; ``advance`` is told the bytes of each block as it is written.
 
-    ``expected_bytes``: ``MemberStatus.db_size_bytes``, for which there must be room, and some more. The file is on disk
-    (fsync) before it gets its name; until then it has another one in the same folder, and any error or interruption
-    removes it. A file that had the name is replaced. What a killed run left in the folder goes with the next one.
+    ``expected_bytes``: ``MemberStatus.db_size_bytes``, for which there must be room, and some more. Until it is whole
+    the file has another name in the same folder, and any error or interruption removes it. A file that had the name is
+    replaced. What a killed run left in the folder goes with the next one. Nothing is forced to the disk (fsync): after
+    a power cut nobody needs the file, and what is stored of it is compared with ``sha256_hex``.
 
     Raises ``SourceError`` (cut, stalled, no room, another run at it) and ``SnapshotDamaged`` when the bytes are not
     those that etcd sent.
@@ -67,7 +68,6 @@ def receive(
             advance(len(block))
         received = content.compared(client.endpoint)
         with _explained(part, expected_bytes):
-            os.fsync(descriptor)
             part.replace(path)
     return received
 

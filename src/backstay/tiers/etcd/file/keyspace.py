@@ -1,13 +1,13 @@
 """The keys of a snapshot and their values, as a server restored from it would give them."""
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from backstay.core.errors import SnapshotDamaged, UsageError
 from backstay.tiers.etcd.file.bolt import BoltFile, Bucket
-from backstay.tiers.etcd.file.metabucket import heading, key_bucket
+from backstay.tiers.etcd.file.metabucket import heading, key_bucket, newest_revision
 from backstay.tiers.etcd.file.nodes import Leaf
 from backstay.tiers.etcd.file.records import (
     TOMBSTONE_SIZE,
@@ -49,6 +49,21 @@ def live(path: Path, prefix: bytes, *, at: int | None = None) -> Iterator[tuple[
     return _live(path, prefix, revision if at is None else at)
 
 
+def glance(path: Path, prefixes: tuple[bytes, ...]) -> Callable[[bytes], Iterator[tuple[bytes, KeyValue]]]:
+    """As ``live``, for several prefixes at once: the file is walked a single time, for all of them; what is returned
+    gives the keys of each, or of a part of it."""
+    with BoltFile(path) as bolt:
+        buckets = bolt.buckets()
+        newest = _places(bolt, key_bucket(bolt, buckets), prefixes, newest_revision(bolt, buckets))
+
+    def look(prefix: bytes) -> Iterator[tuple[bytes, KeyValue]]:
+        with BoltFile(path) as bolt:
+            bucket = key_bucket(bolt, bolt.buckets())
+            yield from _values(bolt, bucket, {user: at for user, at in newest.items() if user.startswith(prefix)})
+
+    return look
+
+
 def history(path: Path, key: bytes) -> Iterator[Version]:
     """Every version of ``key`` that is in the file, oldest first: before its last compaction not all of them are.
 
@@ -67,19 +82,23 @@ def history(path: Path, key: bytes) -> Iterator[Version]:
 def _live(path: Path, prefix: bytes, at: int) -> Iterator[tuple[bytes, KeyValue]]:
     with BoltFile(path) as bolt:
         bucket = key_bucket(bolt, bolt.buckets())
-        newest = _places(bolt, bucket, prefix, at)
-        for user in sorted(newest):
-            page, index = divmod(newest[user], 1 << _INDEX_BITS)
-            leaf = bolt.leaf(bucket, page)
-            if index >= len(leaf.keys):
-                raise SnapshotDamaged(f"{bolt.name} was changed while it was read: page {page} has fewer items")
-            found = key_value(leaf.value(index), bolt.name, main_of(leaf.keys[index]))
-            if found.key != user:
-                raise SnapshotDamaged(f"{bolt.name} was changed while it was read: page {page} has another key")
-            yield user, found
+        yield from _values(bolt, bucket, _places(bolt, bucket, prefix, at))
 
 
-def _places(bolt: BoltFile, bucket: Bucket, prefix: bytes, at: int) -> dict[bytes, int]:
+def _values(bolt: BoltFile, bucket: Bucket, newest: Mapping[bytes, int]) -> Iterator[tuple[bytes, KeyValue]]:
+    """What is at these places, in the order of keys."""
+    for user in sorted(newest):
+        page, index = divmod(newest[user], 1 << _INDEX_BITS)
+        leaf = bolt.leaf(bucket, page)
+        if index >= len(leaf.keys):
+            raise SnapshotDamaged(f"{bolt.name} was changed while it was read: page {page} has fewer items")
+        found = key_value(leaf.value(index), bolt.name, main_of(leaf.keys[index]))
+        if found.key != user:
+            raise SnapshotDamaged(f"{bolt.name} was changed while it was read: page {page} has another key")
+        yield user, found
+
+
+def _places(bolt: BoltFile, bucket: Bucket, prefix: bytes | tuple[bytes, ...], at: int) -> dict[bytes, int]:
     """Where the newest record of each key is, at revision ``at``: the page and the number of the item in it."""
     newest: dict[bytes, int] = {}
     beyond = revision_key(at + 1)
@@ -97,7 +116,7 @@ def _places(bolt: BoltFile, bucket: Bucket, prefix: bytes, at: int) -> dict[byte
     return newest
 
 
-def _users(bolt: BoltFile, leaf: Leaf, prefix: bytes) -> Iterator[tuple[int, bytes]]:
+def _users(bolt: BoltFile, leaf: Leaf, prefix: bytes | tuple[bytes, ...]) -> Iterator[tuple[int, bytes]]:
     """Number and user key of the records of ``leaf`` whose key begins with ``prefix``."""
     data = leaf.data
     for index, (key, start, end) in enumerate(zip(leaf.keys, leaf.starts, leaf.ends, strict=True)):
