@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from tests.fixtures.account import not_root
 
 from backstay.config.load import Origin, load, places
 from backstay.core.errors import ConfigError
@@ -97,14 +98,8 @@ def test_a_folder_cannot_be_read(tmp_path):
 @pytest.fixture
 def somebody():
     """Not root, who may read everything."""
-    if os.geteuid() != 0:
+    with not_root():
         yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def test_a_file_without_the_right_to_read_it(somebody):

@@ -7,7 +7,6 @@ import stat
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from backstay.core.errors import AlreadyExists, Corrupt, Denied, NotFound, StoreError, StoreMissing, Unavailable
 from backstay.store import directory_files
 from backstay.store.directory import HIDDEN, DirectoryStore
+from tests.fixtures.account import not_root
 from tests.store.helpers import MIB, keys, leftovers, noise, pieces, read
 
 AS_ROOT = os.geteuid() == 0
@@ -301,24 +301,12 @@ def test_a_full_disk_for_real(tmp_path):
 def test_permissions(store, root):
     store.put("a/b", [b"x"])
     (root / "a").chmod(0)
-    with unprivileged():
+    with not_root():
         for action in (lambda: store.head("a/b"), lambda: keys(store), lambda: store.put("a/b", [b"y"])):
             with pytest.raises(Denied, match="Permission denied"):
                 action()
     (root / "a").chmod(0o700)
     assert read(store, "a/b") == b"x"
-
-
-@contextmanager
-def unprivileged():
-    """As a user whom permissions stop."""
-    if AS_ROOT:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        if AS_ROOT:
-            os.seteuid(0)
 
 
 def test_a_file_that_is_cut_while_it_is_read_is_corrupt(store, root):

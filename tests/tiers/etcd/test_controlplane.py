@@ -5,6 +5,7 @@ import os
 import pytest
 
 from backstay.tiers.etcd.controlplane import SIGNS, Flavor, detect
+from tests.fixtures.account import not_root
 
 
 @pytest.mark.parametrize("flavor", list(Flavor))
@@ -29,8 +30,5 @@ def test_a_folder_that_is_closed_counts_as_there(tmp_path):
         folder.chmod(0o755)
     (tmp_path / "var/lib/etcd/member").mkdir(parents=True)
     (tmp_path / "var/lib/etcd").chmod(0o700)
-    os.seteuid(65534)
-    try:
+    with not_root():
         assert detect(tmp_path) is Flavor.ETCD
-    finally:
-        os.seteuid(0)

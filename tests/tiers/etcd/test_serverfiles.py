@@ -8,7 +8,6 @@ import stat
 import tarfile
 import tempfile
 import tracemalloc
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from backstay.store.pipeline import Encoded, Encoding, decode
 from backstay.tiers.etcd import serverfiles
 from backstay.tiers.etcd.controlplane import DATA_DIRS, SERVICES, ControlPlane, Flavor, TlsFiles
 from backstay.tiers.etcd.serverfiles import ABOUT, ServerFiles, places
+from tests.fixtures.account import not_root
 
 SERVER = "var/lib/rancher/k3s/server"
 ABOUT_IT = {"flavor": "k3s", "nodes": {"server-1": "v1.37.2+k3s1"}}
@@ -223,19 +223,6 @@ def test_hard_links_are_two_files(root, monkeypatch):
     assert [contents[f"{SERVER}/tls/{name}.key"] for name in "ab"] == [b"the key"] * 2
     assert set(entries) == {ABOUT, f"{SERVER}/tls/a.key", f"{SERVER}/tls/b.key"}
     assert files.omissions == [f"{SERVER}/tls/large-{name}: it has 1,001 bytes, more than 1,000" for name in "ab"]
-
-
-@contextmanager
-def not_root():
-    """As an account that file modes mean something to."""
-    if os.geteuid():
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 @pytest.fixture

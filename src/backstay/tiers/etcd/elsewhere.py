@@ -15,9 +15,10 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from backstay.core.errors import BackstayError, SourceError
+from backstay.tiers.etcd.access import CLOSED, looking
 from backstay.tiers.etcd.api.client import EtcdClient
 from backstay.tiers.etcd.controlplane import ControlPlane
-from backstay.tiers.etcd.kine.datastore import CLOSED, is_used, looking
+from backstay.tiers.etcd.kine.datastore import is_used
 
 RECORDS = "k3s.cattle.io/etcdsnapshotfiles/"
 MAX_RECORDS = 5000

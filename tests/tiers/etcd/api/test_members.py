@@ -4,7 +4,6 @@ import os
 import subprocess
 import tempfile
 import time
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from backstay.tiers.etcd import wire
 from backstay.tiers.etcd.api.client import EtcdClient
 from backstay.tiers.etcd.api.members import choose
 from backstay.tiers.etcd.localserver.server import EtcdServer
+from tests.fixtures.account import not_root
 from tests.fixtures.etcd import cluster, fill, program
 from tests.tiers.etcd.api.fake import fake, kine
 
@@ -209,19 +209,6 @@ def test_the_hint_where_each_has_another_trouble(guarded, strangers):
         assert refused([learner]).hint == "Name the endpoint of another member in etcd.endpoints. Nothing was stored."
         assert refused([learner, "http://127.0.0.1:1"]).hint == running
     assert refused([]).hint == "Set etcd.endpoints. Nothing was stored."
-
-
-@contextmanager
-def not_root():
-    """As an account that file modes mean something to."""
-    if os.geteuid():
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def test_two_clusters_are_an_error(secure):

@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,23 +15,11 @@ from backstay.tiers.etcd.kine import leftovers
 from backstay.tiers.etcd.kine.datastore import is_used
 from backstay.tiers.etcd.restore.services import System
 from backstay.tiers.etcd.tier import EtcdTier
+from tests.fixtures.account import not_root
 from tests.tiers.etcd.kine.stored import MemorySink, plane_of
 
 ASIDE = "state.db-before-20261125-220000"
 KEPT = "etcd-snapshot-server-1-1766000000"
-
-
-@contextmanager
-def not_root():
-    """As an account that file modes mean something to."""
-    if os.geteuid():
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from backstay.tiers.etcd.controlplane import Flavor
 from backstay.tiers.etcd.restore.leftovers import leftovers, remove_leftover
 from backstay.tiers.etcd.restore.notes import copies_held
 from backstay.tiers.etcd.restore.rejoin import unfinished
+from tests.fixtures.account import not_root
 from tests.tiers.etcd.restore.machine import k3s, plain
 
 
@@ -21,11 +22,8 @@ def nobody():
     """An account that is not root's."""
     if os.geteuid() != 0:
         pytest.skip("only root can be another account")
-    os.seteuid(65534)
-    try:
+    with not_root():
         yield
-    finally:
-        os.seteuid(0)
 
 
 def test_each_kind_by_its_folder(tmp_path):
@@ -68,7 +66,8 @@ def test_what_cannot_be_removed_is_said(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("flavor", [Flavor.K3S, Flavor.ETCD])
 def test_another_account_is_told_to_be_root(tmp_path, flavor):
-    tmp_path.chmod(0o755)
+    for folder in [tmp_path, *list(tmp_path.parents)[:2]]:  # those that pytest made: only the server's is closed
+        folder.chmod(0o755)
     machine = (k3s if flavor is Flavor.K3S else plain)(tmp_path / "one")
     closed = machine.data / "server" if flavor is Flavor.K3S else machine.data
     closed.mkdir(exist_ok=True)

@@ -4,18 +4,14 @@ Source: k3s-io/k3s, pkg/cluster/managed.go (assignManagedDriver): an etcd that i
 case; without one, and with nothing else configured, it is kine on ``server/db/state.db``.
 """
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 
-from backstay.core.errors import SourceError
 from backstay.core.model import Backup
+from backstay.tiers.etcd.access import looking
 from backstay.tiers.etcd.controlplane import ControlPlane
 
 KIND = "kine"  # Backup.contents["kind"] of this package's backups
 ROLE = "sqlite"  # of the artifact that is the database
-CLOSED = "closed"  # context["reason"] of the error for what only root may look at
 
 
 def is_used(plane: ControlPlane) -> bool:
@@ -23,28 +19,6 @@ def is_used(plane: ControlPlane) -> bool:
     where this account may not look."""
     with looking(plane.db_dir):
         return plane.is_rancher and plane.sqlite_file.is_file() and not (plane.etcd_dir / "member").exists()
-
-
-@contextmanager
-def looking(path: Path) -> Iterator[None]:
-    """Files of a server, below ``path``, are looked at in the block: what the system says against that comes out as
-    ``SourceError`` (Path.is_file and the like raise where a folder above may not be entered)."""
-    try:
-        yield
-    except PermissionError as error:
-        found = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else path
-        barrier = next((place for place in (found, *found.parents) if os.path.lexists(place)), found)
-        raise SourceError(
-            f"{barrier} is closed to this account",
-            hint="Only root may look into the data of etcd, so Backstay must run as root for this tier. "
-            "Nothing was changed.",
-            reason=CLOSED,
-        ) from error
-    except OSError as error:
-        raise SourceError(
-            f"{error.filename or path} cannot be looked at: {error.strerror}",
-            hint="See the system's log for what its disk says. Nothing was changed.",
-        ) from error
 
 
 def is_of(backup: Backup) -> bool:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from backstay.core.errors import RestoreError
 from backstay.tiers.base import Leftover
+from backstay.tiers.etcd.access import looking
 from backstay.tiers.etcd.controlplane import ControlPlane
 from backstay.tiers.etcd.kine import swap
 from backstay.tiers.etcd.kine.database import in_use, sides
-from backstay.tiers.etcd.kine.datastore import looking
 from backstay.tiers.etcd.restore import copies
 from backstay.tiers.etcd.restore import leftovers as folders
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backstay.core.errors import RestoreError
+from backstay.tiers.etcd.access import entries
 from backstay.tiers.etcd.kine.database import sides
 from backstay.tiers.etcd.restore import copies
 from backstay.tiers.etcd.restore.copies import Mark
@@ -101,10 +102,7 @@ def aside(database: Path) -> Iterator[tuple[Path, str]]:
 
     A log is listed by itself only where the database is gone that it was of. Raises ``OSError``.
     """
-    try:
-        there = sorted(database.parent.iterdir())  # glob would find nothing in a folder that may not be read
-    except (FileNotFoundError, NotADirectoryError):
-        return
+    there = entries(database.parent)
     for word in (BEFORE, UNDONE):
         for path in (path for path in there if path.name.startswith(f"{database.name}-{word}-")):
             owner = path.with_name(_OF_ANOTHER.sub("", path.name))

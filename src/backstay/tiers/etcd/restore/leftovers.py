@@ -6,8 +6,8 @@ from pathlib import Path
 
 from backstay.core.errors import RestoreError, UsageError
 from backstay.tiers.base import Leftover
+from backstay.tiers.etcd.access import entries, looking
 from backstay.tiers.etcd.controlplane import ControlPlane
-from backstay.tiers.etcd.kine.datastore import looking
 from backstay.tiers.etcd.restore import copies
 from backstay.tiers.etcd.restore.fetch import NAME
 from backstay.tiers.etcd.restore.rancher import KEPT
@@ -59,21 +59,21 @@ def _kind(path: Path, kind: str) -> str:
 def _found(plane: ControlPlane) -> Iterator[tuple[Path, str]]:
     """Each folder with its kind, in the order of names."""
     etcd = plane.etcd_dir if plane.is_rancher else plane.etcd_dir.resolve()
-    places = [(etcd.parent, f"{etcd.name}-undone-*", UNDONE), (plane.spool, f"{WORK}*", UNFINISHED)]
+    places = [(etcd.parent, f"{etcd.name}-undone-", UNDONE), (plane.spool, WORK, UNFINISHED)]
     if plane.is_rancher:
         places += [
-            (plane.db_dir, "etcd-old-*", BEFORE),
-            (plane.db_dir, f"{WORK}*", UNFINISHED),
-            (plane.db_dir.parent, "db-before-*", BEFORE),
-            (plane.db_dir.parent, "db-undone-*", UNDONE),
+            (plane.db_dir, "etcd-old-", BEFORE),
+            (plane.db_dir, WORK, UNFINISHED),
+            (plane.db_dir.parent, "db-before-", BEFORE),
+            (plane.db_dir.parent, "db-undone-", UNDONE),
         ]
     else:
         places += [
-            (etcd.parent, f"{etcd.name}-before-*", BEFORE),
-            (etcd.parent, f"{etcd.name}-restore-*", UNFINISHED),
-            (etcd, "member-before-*", BEFORE),  # where the data folder is a mount point
-            (etcd, "member-undone-*", UNDONE),
-            (etcd, "restore-*", UNFINISHED),
+            (etcd.parent, f"{etcd.name}-before-", BEFORE),
+            (etcd.parent, f"{etcd.name}-restore-", UNFINISHED),
+            (etcd, "member-before-", BEFORE),  # where the data folder is a mount point
+            (etcd, "member-undone-", UNDONE),
+            (etcd, "restore-", UNFINISHED),
         ]
-    found = {path: kind for folder, pattern, kind in places for path in folder.glob(pattern)}
+    found = {path: kind for folder, start, kind in places for path in entries(folder) if path.name.startswith(start)}
     return ((path, found[path]) for path in sorted(found) if path.is_dir() and not path.is_symlink())

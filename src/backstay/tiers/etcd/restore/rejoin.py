@@ -18,9 +18,10 @@ from backstay.catalog.records import Fields
 from backstay.core.errors import BackstayError, RestoreError, UsageError
 from backstay.core.model import Finding, Outcome, Plan, Progress, Severity, Step
 from backstay.core.units import counted, format_duration, listed
+from backstay.tiers.etcd.access import entries, looking
 from backstay.tiers.etcd.api.client import EtcdClient
 from backstay.tiers.etcd.controlplane import ControlPlane
-from backstay.tiers.etcd.kine.datastore import is_used, looking
+from backstay.tiers.etcd.kine.datastore import is_used
 from backstay.tiers.etcd.restore import copies, members, notes, preflight
 from backstay.tiers.etcd.restore.fetch import make_folder
 from backstay.tiers.etcd.restore.ledger import StepsFile
@@ -85,7 +86,7 @@ def unfinished(plane: ControlPlane) -> Plan | None:
     """The plan of a run on this machine that was killed or failed; the newest of several. Raises ``CatalogError``,
     ``SourceError`` where this account may not look."""
     with looking(plane.db_dir.parent):
-        for folder in sorted(plane.db_dir.parent.glob(f"{WORK}*"), reverse=True):
+        for folder in reversed([path for path in entries(plane.db_dir.parent) if path.name.startswith(WORK)]):
             with suppress(FileNotFoundError, ValueError):
                 return plan_from(Fields(json.loads((folder / PLAN).read_text()), str(folder / PLAN)))
     return None
