@@ -104,16 +104,20 @@ def open_app(
     """Build the application over a configuration. Nothing is contacted before it is needed."""
     config = loaded.config
     databases = config.postgres_databases()
+    recipients = tuple(config.encryption.recipients)
     locks = {name: store.object_lock.days if store.object_lock else None for name, store in config.stores.items()}
     settings = {
-        _target(name): _settings(database, config.encryption.recipients, locks[database.store])
-        for name, database in databases.items()
+        _target(name): _settings(
+            _target(name), one, name, Encoding(one.compression, one.level, recipients), locks[one.store]
+        )
+        for name, one in databases.items()
     }
     etcd = config.resolved_etcd()
     if etcd is not None:
         etcd = replace(etcd, token=server_token or etcd.token)
-        found = _etcd_settings(etcd, config.encryption.recipients, locks[etcd.store])
-        settings[found.target] = found
+        target = Target(TierKind.ETCD, etcd.name)
+        encoding = Encoding(etcd.compression, recipients=recipients)
+        settings[target] = _settings(target, etcd, etcd.snapshot_name, encoding, locks[etcd.store])
     stores = {name: _deferred(store, env, warn) for name, store in config.stores.items()}
     caches = {name: ManifestCache(_cache_folder(env), store.describe()) for name, store in stores.items()}
     secret = partial(_secret, env=env, warn=warn)
@@ -258,34 +262,20 @@ def _target(name: str) -> Target:
     return Target(TierKind.POSTGRES, name)
 
 
-def _settings(database: "ResolvedDatabase", recipients: Sequence[str], lock_days: int | None) -> TargetSettings:
+def _settings(
+    target: Target, one: "ResolvedDatabase | ResolvedEtcd", base: str, encoding: Encoding, lock_days: int | None
+) -> TargetSettings:
     return TargetSettings(
-        target=_target(database.name),
-        store=database.store,
-        prefix=database.prefix,
-        base=database.name,
-        schedule=database.schedule,
-        timezone=database.timezone,
-        keep=database.keep,
-        encoding=Encoding(database.compression, database.level, tuple(recipients)),
-        rpo=database.rpo,
-        rto=database.rto,
-        lock_for=timedelta(days=lock_days) if lock_days else None,
-    )
-
-
-def _etcd_settings(etcd: "ResolvedEtcd", recipients: Sequence[str], lock_days: int | None) -> TargetSettings:
-    return TargetSettings(
-        target=Target(TierKind.ETCD, etcd.name),
-        store=etcd.store,
-        prefix=etcd.prefix,
-        base=etcd.snapshot_name,
-        schedule=etcd.schedule,
-        timezone=etcd.timezone,
-        keep=etcd.keep,
-        encoding=Encoding(etcd.compression, recipients=tuple(recipients)),
-        rpo=etcd.rpo,
-        rto=etcd.rto,
+        target=target,
+        store=one.store,
+        prefix=one.prefix,
+        base=base,
+        schedule=one.schedule,
+        timezone=one.timezone,
+        keep=one.keep,
+        encoding=encoding,
+        rpo=one.rpo,
+        rto=one.rto,
         lock_for=timedelta(days=lock_days) if lock_days else None,
     )
 

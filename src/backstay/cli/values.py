@@ -36,6 +36,11 @@ def moment(option: str, text: str, now: datetime, *, end: bool = False) -> datet
         ) from None
 
 
+def given_secret(option: str, text: str | None) -> SecretRef | None:
+    """The reference in an option that may be left out. Raises ``UsageError``."""
+    return secret(option, text) if text else None
+
+
 def secret(option: str, text: str) -> SecretRef:
     """A secret reference; the message never repeats what may be a secret typed by mistake."""
     try:

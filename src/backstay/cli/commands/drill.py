@@ -51,7 +51,7 @@ def drill(
             hint="For instance `backstay drill postgres/app`.",
         )
     session.output.lines = True
-    with session.app(**server.choices(), identity=values.secret("--identity", identity) if identity else None) as app:
+    with session.app(**server.choices(), identity=values.given_secret("--identity", identity)) as app:
         names = [backup] if backup else [str(target) for target in app.targets(_given(targets))]
         tally = Tally(session.output, len(names))
         for name in names:

@@ -89,7 +89,7 @@ def get(
 
     if from_ and from_file:
         raise UsageError("--from and --from-file exclude each other")
-    key = values.secret("--identity", identity) if identity else None
+    key = values.given_secret("--identity", identity)
     with session.app(identity=key) as app, _place(session, app, from_, from_file) as (backup, place):
         source = source_of(app.context, backup, place.artifacts)
         with (

@@ -40,7 +40,7 @@ def files(
     from backstay.tiers.etcd import serverread
 
     output = session.output
-    with session.app(identity=values.secret("--identity", identity) if identity else None) as app:
+    with session.app(identity=values.given_secret("--identity", identity)) as app:
         backup = app.context.catalogs.find(from_ or str(app.control_plane.target))
         source = source_of(app.context, backup, job.place_of(app.context, backup).artifacts)
         if to is not None:

@@ -99,7 +99,7 @@ class OfEtcd:
 
     def choices(self) -> dict[str, Any]:
         """As ``open_app`` takes them. Raises ``UsageError``."""
-        return {"server_token": values.secret("--token", self.token) if self.token else None}
+        return {"server_token": values.given_secret("--token", self.token)}
 
 
 def _refuse(tier: TierKind, given: Mapping[str, object]) -> None:
@@ -126,7 +126,7 @@ class Server:
         """As ``open_app`` takes them. Raises ``UsageError``."""
         if self.password and not self.server:
             raise UsageError("--password goes with --server", hint="Passwords of configured servers are configured.")
-        password = values.secret("--password", self.password) if self.password else None
+        password = values.given_secret("--password", self.password)
         return {"destination": values.server("--server", self.server, password) if self.server else None}
 
 
@@ -142,7 +142,7 @@ class Where(Server):
 
     def choices(self) -> dict[str, Any]:
         """As ``open_app`` takes them. Raises ``UsageError``."""
-        identity = values.secret("--identity", self.identity) if self.identity else None
+        identity = values.given_secret("--identity", self.identity)
         return {**super().choices(), "apps_stopped": self.apps_stopped, "identity": identity}
 
 

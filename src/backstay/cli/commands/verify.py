@@ -53,7 +53,7 @@ def verify(
             hint="For instance `backstay verify postgres/app`.",
         )
     session.output.lines = True
-    with session.app(identity=values.secret("--identity", identity) if identity else None) as app:
+    with session.app(identity=values.given_secret("--identity", identity)) as app:
         names = _names(app, backups)
         tally = Tally(session.output, len(names))
         for name in names:

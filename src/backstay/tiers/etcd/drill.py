@@ -4,30 +4,26 @@ What a server of the control plane would do with it beyond that (k3s opening its
 it) is checked as far as it can be without one: the token must open it.
 """
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
 from backstay.cluster.proc import run
 from backstay.cluster.scratch import sweep
 from backstay.core.errors import Corrupt, DrillFailed, NotFound, SourceError, ToolError, ToolTooOld
-from backstay.core.model import Backup, Finding, Outcome, Plan, Progress, Severity, Step
+from backstay.core.model import Backup, Finding, Outcome, Plan, Severity, Step
 from backstay.core.units import counted, format_count, format_size
 from backstay.tiers.base import RestoreRequest, Source
 from backstay.tiers.etcd import verify
 from backstay.tiers.etcd.api.client import EtcdClient
-from backstay.tiers.etcd.backup import SNAPSHOT
 from backstay.tiers.etcd.controlplane import ControlPlane
+from backstay.tiers.etcd.drilling import Drilling, of_token
 from backstay.tiers.etcd.facts import look_into, read_facts
-from backstay.tiers.etcd.file.census import OTHER, resource
+from backstay.tiers.etcd.file.census import resource_of
 from backstay.tiers.etcd.file.survey import survey
 from backstay.tiers.etcd.localserver.programs import find, version_of
-from backstay.tiers.etcd.restore.fetch import fetch
+from backstay.tiers.etcd.restore.fetch import fetch, size_of
 from backstay.tiers.etcd.scratch import NAME, Scratch, scratch_etcd
 
-RESTORING = ("fetch", "restore", "start")  # what a real restore would take, but for stopping and joining
 RESTORE_SECONDS = 1800.0
 FREE_SHARE = 2.5  # the snapshot and the database made of it lie on the disk together
 SHOWN = 5
@@ -62,17 +58,8 @@ def plan(plane: ControlPlane, backup: Backup, request: RestoreRequest) -> Plan:
     )
 
 
-@dataclass
-class Drill:
-    """One run. ``scratch_root`` is where scratch servers live; ``clock`` gives seconds."""
-
-    plane: ControlPlane
-    plan: Plan
-    scratch_root: Path
-    progress: Progress
-    clock: Callable[[], float] = time.monotonic
-    phases: dict[str, float] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
+class Drill(Drilling):
+    """One run, in an etcd of its own."""
 
     def run(self, source: Source) -> Outcome:
         """See ``Tier.drill``."""
@@ -86,22 +73,12 @@ class Drill:
                     f"{source.backup.id} could not be drilled: {error.strerror or error} in {scratch.folder}",
                     hint="That says nothing of the backup. Nothing is left of it.",
                 ) from error
-        bad = any(finding.severity is Severity.ERROR for finding in self.findings)
-        restoring = sum(self.phases.get(name, 0.0) for name in RESTORING)
-        return Outcome(
-            target=self.plan.target,
-            ok=not bad,
-            message=f"{source.backup.id} {'did NOT come back as it should' if bad else 'was restored and checked'}",
-            duration_seconds=self.clock() - started,
-            findings=tuple(self.findings),
-            phases=self.phases,
-            facts={"restore_seconds": round(restoring, 3), "server": f"etcd {self.plan.details['etcd']}"},
-        )
+        seconds, server = self.clock() - started, f"etcd {self.plan.details['etcd']}"
+        return self.outcome(source.backup, seconds, "was restored and checked", server)
 
     def _run(self, source: Source, scratch: Scratch) -> None:
         backup = source.backup
-        artifact = backup.artifact(SNAPSHOT)
-        with self._phase("fetch", artifact.plain_size_bytes if artifact else None):
+        with self.phase("fetch", size_of(backup)):
             try:
                 path = fetch(source, scratch.folder, self.progress)
             except (Corrupt, NotFound) as error:
@@ -113,19 +90,20 @@ class Drill:
                     f"{backup.id} could not be drilled: {why}",
                     hint="That says nothing of the backup. Nothing is left of the drill.",
                 ) from error
-        with self._phase("check"):
+        with self.phase("check"):
             self.findings += verify.look(path, self.plane, backup, self.progress)
-        if any(finding.severity is Severity.ERROR for finding in self.findings):
+        if self.went_wrong:
             return
-        with self._phase("restore"):
+        with self.phase("restore"):
             if not self._restore(path, scratch):
                 return
-        with self._phase("start"):
+        with self.phase("start"):
             scratch.start()
-        with self._phase("compare"):
+        with self.phase("compare"):
             with EtcdClient(scratch.server.endpoint, scratch.tls) as client:
                 self.findings += self._compare(client, path, backup)
-            self.findings += self._token(path)
+            if self.plane.is_rancher:
+                self.findings.append(of_token(read_facts(look_into(path, self.plane), self.plane).token))
 
     def _restore(self, path: Path, scratch: Scratch) -> bool:
         peer = scratch.server.peer_url
@@ -172,36 +150,9 @@ class Drill:
         found: dict[str, int] = {}
         prefix = self.plane.prefix.rstrip("/").encode() + b"/"
         for item in client.range(b"", keys_only=True):
-            name = _resource_of(item.key, prefix)
+            name = resource_of(item.key, prefix)
             found[name] = found.get(name, 0) + 1
         return found
-
-    def _token(self, path: Path) -> Iterator[Finding]:
-        if not self.plane.is_rancher:
-            return
-        checked = read_facts(look_into(path, self.plane), self.plane).token
-        if checked is None:
-            words = "the server token is not known here: whether it opens this was not checked"
-            yield Finding(Severity.WARNING, words, "etcd.token")
-        elif checked.opens:
-            words = f"the server token opens it: {counted(len(checked.files), 'file')} of the servers"
-            yield Finding(Severity.OK, words, "etcd.token")
-        else:
-            yield Finding(Severity.ERROR, f"the server token does not open it: {checked.why}", "etcd.token")
-
-    @contextmanager
-    def _phase(self, name: str, total_bytes: int | None = None) -> Iterator[None]:
-        started = self.clock()
-        self.progress.phase(name, total_bytes=total_bytes)
-        yield
-        self.phases[name] = self.clock() - started
-
-
-def _resource_of(key: bytes, prefix: bytes) -> str:
-    if not key.startswith(prefix):
-        return OTHER
-    first, _, rest = key.removeprefix(prefix).partition(b"/")
-    return resource(first, rest.partition(b"/")[0])
 
 
 def _minor(version: str) -> tuple[int, ...]:

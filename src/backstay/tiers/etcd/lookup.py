@@ -22,7 +22,7 @@ from backstay.tiers.etcd.kube.decode import Decoded, decode
 from backstay.tiers.etcd.kube.envelope import encrypted
 from backstay.tiers.etcd.kube.names import GROUPS, STORED_AS, CustomType
 from backstay.tiers.etcd.kube.objects import Entry, Row, Selected, custom_types, listing, select, type_of
-from backstay.tiers.etcd.restore.fetch import NAME, ROLE, fetch
+from backstay.tiers.etcd.restore.fetch import NAME, ROLE, fetch, size_of
 from backstay.tiers.etcd.scratch import spool_folder
 
 DEFINITIONS = "apiextensions.k8s.io/customresourcedefinitions"
@@ -135,9 +135,7 @@ def fetched(plane: ControlPlane, source: Source, progress: Progress, at: int | N
     """The snapshot of a backup for the length of a block, in the spool. Raises what the source does, and
     ``SnapshotDamaged``, and ``UsageError`` for a revision that it has not."""
     with spool_folder(plane, "get") as folder:
-        artifact = source.backup.artifact(ROLE)
-        size = artifact.plain_size_bytes if artifact and artifact.plain_size_bytes > 0 else None
-        progress.phase("fetching", total_bytes=size)
+        progress.phase("fetching", total_bytes=size_of(source.backup))
         name = called(source.backup, ROLE, NAME)
         path = fetch(source, folder, progress, name=name)
         check_trailer(path)

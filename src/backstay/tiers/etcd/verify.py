@@ -1,40 +1,45 @@
 """Read a backup of etcd back: its checksum, its structure, its revision and its hash are those of the manifest."""
 
 import tarfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, cast
 
 from backstay.core.errors import Corrupt, NotFound, SnapshotDamaged
 from backstay.core.model import Backup, Finding, Progress, Severity, State
 from backstay.core.units import counted, format_count, format_size
-from backstay.store.chunkfile import ChunkFile
 from backstay.tiers.base import Source
-from backstay.tiers.etcd.backup import SNAPSHOT
+from backstay.tiers.etcd import serverread
 from backstay.tiers.etcd.controlplane import ControlPlane
 from backstay.tiers.etcd.file.survey import Survey, survey
 from backstay.tiers.etcd.file.trailer import check_trailer
-from backstay.tiers.etcd.restore.fetch import fetch
+from backstay.tiers.etcd.promised import differences
+from backstay.tiers.etcd.restore.fetch import fetch, size_of
 from backstay.tiers.etcd.scratch import spool_folder
 from backstay.tiers.etcd.serverfiles import ABOUT
 from backstay.tiers.etcd.serverpart import SERVER
 
+Fetch = Callable[[Source, Path, Progress], Path]
+Look = Callable[[Path, ControlPlane, Backup, Progress], Iterator[Finding]]
 PROMISED = ("revision", "compact_revision", "hash_kv", "keys", "records", "size_bytes")
 
 
 def readable(plane: ControlPlane, backup: Backup, source: Source, progress: Progress) -> Iterator[Finding]:
     """Findings, good and bad; raises what ``source`` raises."""
+    return read_back(plane, source, progress, size_of(backup), fetch, look)
+
+
+def read_back(
+    plane: ControlPlane, source: Source, progress: Progress, size: int | None, fetch: Fetch, look: Look
+) -> Iterator[Finding]:
+    """What ``look`` finds in what ``fetch`` brings into the spool; damaged or gone in the store is one, too."""
     with spool_folder(plane, "verify") as folder:
-        artifact = backup.artifact(SNAPSHOT)
-        size = artifact.plain_size_bytes if artifact and artifact.plain_size_bytes > 0 else None
         progress.phase("fetching", total_bytes=size)
         try:
             path = fetch(source, folder, progress)
         except (Corrupt, NotFound) as error:
             yield Finding(Severity.ERROR, error.message, error.code)
             return
-        yield from look(path, plane, backup, progress)
+        yield from look(path, plane, source.backup, progress)
 
 
 def look(path: Path, plane: ControlPlane, backup: Backup, progress: Progress) -> Iterator[Finding]:
@@ -57,24 +62,11 @@ def against(found: Survey, backup: Backup) -> Iterator[Finding]:
     if backup.state is State.FOREIGN:
         yield Finding(Severity.WARNING, f"{words}; nothing says what it should hold", "etcd.contents")
         return
-    wrong = list(differences(found, backup.contents))
+    wrong = list(differences(found, backup.contents, PROMISED))
     if wrong:
         yield Finding(Severity.ERROR, f"not what was backed up: {'; '.join(wrong)}", "etcd.contents")
     else:
         yield Finding(Severity.OK, f"{words}, HashKV {found.hash_kv}, each equal to the manifest", "etcd.contents")
-
-
-def differences(found: Survey, contents: Mapping[str, Any]) -> Iterator[str]:
-    """In what a survey is not what the manifest says."""
-    for name in PROMISED:
-        promised, here = contents.get(name), getattr(found, name)
-        if promised != here:
-            yield f"{name} {here}, expected {promised}"
-    recorded = contents.get("resources")
-    resources = recorded if isinstance(recorded, dict) else {}
-    for name in sorted({*resources, *found.resources}):
-        if resources.get(name, 0) != found.resources.get(name, 0):
-            yield f"{name}: {found.resources.get(name, 0)} keys, expected {resources.get(name, 0)}"
 
 
 def server_files(backup: Backup, source: Source) -> Iterator[Finding]:
@@ -84,20 +76,12 @@ def server_files(backup: Backup, source: Source) -> Iterator[Finding]:
 
 
 def _server_files(source: Source) -> Finding:
-    names = 0
-    about = False
+    count, about = 0, False
     try:
-        with ExitStack() as stack:
-            chunks = stack.enter_context(source.open(SERVER))
-            stream = cast("IO[bytes]", ChunkFile(chunks))
-            with tarfile.open(fileobj=stream, mode="r|") as archive:
-                for entry in archive:
-                    about = about or entry.name == ABOUT
-                    names += 1
-            for _ in chunks:
-                pass
+        for name, _ in serverread.names(source):
+            count, about = count + 1, about or name == ABOUT
     except (tarfile.TarError, Corrupt) as error:
         return Finding(Severity.ERROR, f"the server files cannot be read: {error}", "etcd.server_files")
     if not about:
         return Finding(Severity.ERROR, f"the server files have no {ABOUT}", "etcd.server_files")
-    return Finding(Severity.OK, f"server files: {counted(names - 1, 'file')}", "etcd.server_files")
+    return Finding(Severity.OK, f"server files: {counted(count - 1, 'file')}", "etcd.server_files")

@@ -138,6 +138,14 @@ class Census:
         return kind
 
 
+def resource_of(key: bytes, below: bytes) -> str:
+    """What Kubernetes calls the objects a key is among; ``below`` ends in a slash."""
+    if not key.startswith(below):
+        return OTHER
+    first, _, rest = key.removeprefix(below).partition(b"/")
+    return resource(first, rest.partition(b"/")[0])
+
+
 def resource(first: bytes, second: bytes) -> str:
     """What Kubernetes calls the objects under ``<prefix>/first/second``, as ``kubectl get`` takes it."""
     if first == _SERVICES:

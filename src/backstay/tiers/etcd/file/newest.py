@@ -31,7 +31,6 @@ def blake2_hash(data: bytes) -> int:
 HASH: Callable[[bytes], int] = hash if sys.hash_info.width >= 64 else blake2_hash
 CHUNK = 1 << 18
 PARTS = 256
-_PAIR_BYTES = 16
 
 
 class Newest:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backstay.tiers.etcd.file.census import OTHER, resource
+from backstay.tiers.etcd import promised
+from backstay.tiers.etcd.file.census import OTHER, resource_of
 from backstay.tiers.etcd.kine.database import reading
 from backstay.tiers.etcd.kine.rows import heading, live
 
@@ -71,22 +72,6 @@ def count(path: Path, prefix: bytes, advance: Callable[[int], None] = lambda _: 
     )
 
 
-def resource_of(key: bytes, below: bytes) -> str:
-    """What Kubernetes calls the objects a key is among; ``below`` ends in a slash."""
-    if not key.startswith(below):
-        return OTHER
-    first, _, rest = key.removeprefix(below).partition(b"/")
-    return resource(first, rest.partition(b"/")[0])
-
-
 def differences(found: Census, contents: Mapping[str, Any]) -> Iterator[str]:
     """In what a database is not what the manifest says."""
-    for name in (*PROMISED, "size_bytes"):
-        promised, here = contents.get(name), getattr(found, name)
-        if promised != here:
-            yield f"{name} {here}, expected {promised}"
-    recorded = contents.get("resources")
-    resources = recorded if isinstance(recorded, dict) else {}
-    for name in sorted({*resources, *found.resources}):
-        if resources.get(name, 0) != found.resources.get(name, 0):
-            yield f"{name}: {found.resources.get(name, 0)} keys, expected {resources.get(name, 0)}"
+    return promised.differences(found, contents, (*PROMISED, "size_bytes"))

@@ -6,29 +6,28 @@ and is equal to what was backed up, row for row; what is not is a running server
 """
 
 import sqlite3
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from backstay.cluster.tempfolder import temp_folder
 from backstay.core.errors import Corrupt, DrillFailed, NotFound, SnapshotDamaged, SourceError
-from backstay.core.model import Backup, Finding, Outcome, Plan, Progress, Severity, Step
+from backstay.core.model import Backup, Finding, Outcome, Plan, Severity, Step
 from backstay.core.units import counted, format_size
 from backstay.tiers.base import RestoreRequest, Source
 from backstay.tiers.etcd import token
 from backstay.tiers.etcd.controlplane import ControlPlane
+from backstay.tiers.etcd.drilling import Drilling, of_token
 from backstay.tiers.etcd.facts import bootstrap_of
 from backstay.tiers.etcd.kine import fetch, verify
 from backstay.tiers.etcd.kine.census import count
 from backstay.tiers.etcd.kine.database import code_of, explained
-from backstay.tiers.etcd.kine.datastore import number
+from backstay.tiers.etcd.kine.datastore import ROLE, number
 from backstay.tiers.etcd.kine.rows import live
 from backstay.tiers.etcd.kine.swap import Swap
+from backstay.tiers.etcd.restore.fetch import size_of
 
-RESTORING = ("fetch", "restore", "start")  # what a real restore would take, but for stopping and starting k3s
 FREE_SHARE = 3  # VACUUM writes the database anew, and its log with it
 NOT_PROVEN = "a database that opens and is equal, not a running server: no k3s was started on it"
 
@@ -53,34 +52,16 @@ def plan(plane: ControlPlane, backup: Backup, request: RestoreRequest) -> Plan:
     )
 
 
-@dataclass
-class Drill:
-    """One run. Below ``scratch_root`` it has a folder of its own; ``clock`` gives seconds."""
-
-    plane: ControlPlane
-    plan: Plan
-    scratch_root: Path
-    progress: Progress
-    clock: Callable[[], float] = time.monotonic
-    phases: dict[str, float] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
+class Drill(Drilling):
+    """One run, in a folder of its own."""
 
     def run(self, source: Source) -> Outcome:
         """See ``Tier.drill``."""
         started = self.clock()
         with self._scratch() as folder:
             self._run(source, folder)
-        bad = any(finding.severity is Severity.ERROR for finding in self.findings)
-        restoring = sum(self.phases.get(name, 0.0) for name in RESTORING)
-        return Outcome(
-            target=self.plan.target,
-            ok=not bad,
-            message=f"{source.backup.id} {'did NOT come back as it should' if bad else 'came back, and was checked'}",
-            duration_seconds=self.clock() - started,
-            findings=tuple(self.findings),
-            phases=self.phases,
-            facts={"restore_seconds": round(restoring, 3), "server": f"SQLite {sqlite3.sqlite_version}, no k3s"},
-        )
+        seconds, server = self.clock() - started, f"SQLite {sqlite3.sqlite_version}, no k3s"
+        return self.outcome(source.backup, seconds, "came back, and was checked", server)
 
     @contextmanager
     def _scratch(self) -> Iterator[Path]:
@@ -105,21 +86,21 @@ class Drill:
 
     def _steps(self, source: Source, folder: Path) -> None:
         backup = source.backup
-        with self._phase("fetch", fetch.size_of(backup)):
+        with self.phase("fetch", size_of(backup, ROLE)):
             path = fetch.fetch(source, folder, self.progress)
-        with self._phase("check"):
+        with self.phase("check"):
             self.findings += verify.look(path, self.plane, backup, self.progress)
-        if any(finding.severity is Severity.ERROR for finding in self.findings):
+        if self.went_wrong:
             return
         database = folder / "server" / path.name
-        with self._phase("restore"):
+        with self.phase("restore"):
             database.parent.mkdir(mode=0o700)
             Swap(database, str(self.plan.details["stamp"])).put(path)
-        with self._phase("start"):
+        with self.phase("start"):
             open_as_kine(database)
-        with self._phase("compare"):
+        with self.phase("compare"):
             self.findings.append(self._compare(database, backup))
-            self.findings += self._token(database)
+            self.findings.append(self._token(database))
         self.findings.append(Finding(Severity.OK, NOT_PROVEN, "kine.not_proven"))
 
     def _compare(self, database: Path, backup: Backup) -> Finding:
@@ -136,25 +117,9 @@ class Drill:
             "kine.contents",
         )
 
-    def _token(self, database: Path) -> Iterator[Finding]:
+    def _token(self, database: Path) -> Finding:
         given = self.plane.token()
-        if given is None:
-            words = "the server token is not known here: whether it opens this was not checked"
-            yield Finding(Severity.WARNING, words, "etcd.token")
-            return
-        checked = token.check(bootstrap_of(partial(live, database)), given)
-        if checked.opens:
-            words = f"the server token opens it: {counted(len(checked.files), 'file')} of the servers"
-            yield Finding(Severity.OK, words, "etcd.token")
-        else:
-            yield Finding(Severity.ERROR, f"the server token does not open it: {checked.why}", "etcd.token")
-
-    @contextmanager
-    def _phase(self, name: str, total_bytes: int | None = None) -> Iterator[None]:
-        started = self.clock()
-        self.progress.phase(name, total_bytes=total_bytes)
-        yield
-        self.phases[name] = self.clock() - started
+        return of_token(token.check(bootstrap_of(partial(live, database)), given) if given is not None else None)
 
 
 def open_as_kine(path: Path) -> None:

@@ -22,12 +22,6 @@ def fetch(source: Source, folder: Path, progress: Progress, name: str = NAME) ->
     return fetch_artifact(source, folder, progress, ROLE, name)
 
 
-def size_of(backup: Backup) -> int | None:
-    """Bytes that will be fetched, where that is known."""
-    artifact = backup.artifact(ROLE)
-    return artifact.plain_size_bytes if artifact and artifact.plain_size_bytes > 0 else None
-
-
 def prove(path: Path, backup: Backup, prefix: bytes, server_token: str) -> Census:
     """Its structure is whole, it holds what the manifest promises, and ``server_token`` opens it.
 

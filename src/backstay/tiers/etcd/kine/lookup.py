@@ -9,10 +9,11 @@ from backstay.tiers.etcd.controlplane import ControlPlane
 from backstay.tiers.etcd.kine.census import count
 from backstay.tiers.etcd.kine.database import check_integrity
 from backstay.tiers.etcd.kine.datastore import ROLE
-from backstay.tiers.etcd.kine.fetch import NAME, fetch, size_of
+from backstay.tiers.etcd.kine.fetch import NAME, fetch
 from backstay.tiers.etcd.kine.rows import heading, live
 from backstay.tiers.etcd.kube.objects import Row
 from backstay.tiers.etcd.lookup import Snapshot, called, naming, require_revision
+from backstay.tiers.etcd.restore.fetch import size_of
 from backstay.tiers.etcd.scratch import spool_folder
 
 
@@ -32,7 +33,7 @@ def fetched(plane: ControlPlane, source: Source, progress: Progress, at: int | N
     """The database of a backup for the length of a block, in the spool. Raises what the source does, and
     ``SnapshotDamaged``, and ``UsageError`` for a revision that it has not."""
     with spool_folder(plane, "get") as folder:
-        progress.phase("fetching", total_bytes=size_of(source.backup))
+        progress.phase("fetching", total_bytes=size_of(source.backup, ROLE))
         name = called(source.backup, ROLE, NAME)
         path = fetch(source, folder, progress, name)
         check_integrity(path)

@@ -17,9 +17,10 @@ from backstay.tiers.etcd.controlplane import ControlPlane
 from backstay.tiers.etcd.kine import bootstrapfiles, fetch
 from backstay.tiers.etcd.kine.census import Census, count
 from backstay.tiers.etcd.kine.database import in_use
+from backstay.tiers.etcd.kine.datastore import ROLE
 from backstay.tiers.etcd.kine.swap import Swap
 from backstay.tiers.etcd.restore import copies, preflight
-from backstay.tiers.etcd.restore.fetch import UNTOUCHED, make_folder
+from backstay.tiers.etcd.restore.fetch import UNTOUCHED, make_folder, size_of
 from backstay.tiers.etcd.restore.ledger import STOP
 from backstay.tiers.etcd.restore.services import System, sync_folder
 from backstay.tiers.etcd.restore.settings import read_settings
@@ -112,7 +113,7 @@ class Restore:
         """What an earlier run fetched is proven again: nobody knows what became of it since."""
         work = self._work
         if not self._new.is_file():
-            with work.phase("fetch", fetch.size_of(source.backup)):
+            with work.phase("fetch", size_of(source.backup, ROLE)):
                 fetch.fetch(source, work.folder, work.progress)
         with work.phase("check") as facts:
             facts.update(fetch.prove(self._new, source.backup, work.plane.prefix.encode(), token).facts())

@@ -3,29 +3,24 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from backstay.core.errors import Corrupt, NotFound, SnapshotDamaged
+from backstay.core.errors import SnapshotDamaged
 from backstay.core.model import Backup, Finding, Progress, Severity, State
 from backstay.core.units import counted, format_count, format_size
 from backstay.tiers.base import Source
 from backstay.tiers.etcd.controlplane import ControlPlane
 from backstay.tiers.etcd.kine.census import Census, count, differences
 from backstay.tiers.etcd.kine.database import check_integrity
-from backstay.tiers.etcd.kine.fetch import fetch, size_of
-from backstay.tiers.etcd.scratch import spool_folder
+from backstay.tiers.etcd.kine.datastore import ROLE
+from backstay.tiers.etcd.kine.fetch import fetch
+from backstay.tiers.etcd.restore.fetch import size_of
+from backstay.tiers.etcd.verify import read_back
 
 SHOWN = 8  # differences
 
 
 def verify(plane: ControlPlane, backup: Backup, source: Source, progress: Progress) -> Iterator[Finding]:
     """Findings on the database, good and bad; raises what ``source`` raises of a store that cannot be asked."""
-    with spool_folder(plane, "verify") as folder:
-        progress.phase("fetching", total_bytes=size_of(backup))
-        try:
-            path = fetch(source, folder, progress)
-        except (Corrupt, NotFound) as error:
-            yield Finding(Severity.ERROR, error.message, error.code)
-            return
-        yield from look(path, plane, backup, progress)
+    return read_back(plane, source, progress, size_of(backup, ROLE), fetch, look)
 
 
 def look(path: Path, plane: ControlPlane, backup: Backup, progress: Progress) -> Iterator[Finding]:

@@ -15,9 +15,9 @@ from backstay.tiers.base import Source
 from backstay.tiers.etcd import token
 from backstay.tiers.etcd.api.spool import FULL, RESERVE_BYTES
 from backstay.tiers.etcd.controlplane import ControlPlane
+from backstay.tiers.etcd.facts import bootstrap_of, look_into
 from backstay.tiers.etcd.file import rewrite
 from backstay.tiers.etcd.file.bolt import BoltFile
-from backstay.tiers.etcd.file.keyspace import live
 from backstay.tiers.etcd.file.survey import Survey, survey
 from backstay.tiers.etcd.file.trailer import check_trailer
 from backstay.tiers.etcd.restore.services import sync_folder
@@ -67,6 +67,12 @@ def make_folder(folder: Path) -> None:
             f"the folder {folder} cannot be made: {error.strerror}",
             hint="Is there room, and may it be written to? This run changed nothing.",
         ) from error
+
+
+def size_of(backup: Backup, role: str = ROLE) -> int | None:
+    """Bytes that ``fetch`` will write, where that is known."""
+    artifact = backup.artifact(role)
+    return artifact.plain_size_bytes if artifact and artifact.plain_size_bytes > 0 else None
 
 
 def fetch(source: Source, folder: Path, progress: Progress, role: str = ROLE, name: str = NAME) -> Path:
@@ -161,7 +167,7 @@ def prove(path: Path, backup: Backup, plane: ControlPlane, server_token: str, pr
         found = survey(path, prefix=plane.prefix.encode(), advance=progress.advance)
         _compare(found, backup)
         if plane.is_rancher:
-            _open(path, found, server_token, backup)
+            _open(path, found, server_token, backup, plane)
     return Proven(path, found.revision, found.hash_kv, found.keys, found.resources)
 
 
@@ -196,14 +202,14 @@ def _compare(found: Survey, backup: Backup) -> None:
         )
 
 
-def _open(path: Path, found: Survey, server_token: str, backup: Backup) -> None:
+def _open(path: Path, found: Survey, server_token: str, backup: Backup, plane: ControlPlane) -> None:
     """k3s keeps its certificates in the snapshot, closed with the token."""
     if not found.bootstrap_keys:
         raise RestoreError(
             f"{backup.id} holds no bootstrap data, so it was not taken from k3s or RKE2",
             hint="Is the flavor of this control plane right? Plain etcd and kubeadm are restored in another way.",
         )
-    checked = token.check(_bootstrap(path), server_token)
+    checked = token.check(bootstrap_of(look_into(path, plane)), server_token)
     if not checked.opens:
         raise RestoreError(
             f"the server token does not open {backup.id}: {checked.why}",
@@ -226,10 +232,6 @@ def members_in(path: Path) -> list[dict[str, Any]]:
         urls = {"client_urls": fields.get("clientURLs") or [], "peer_urls": fields.get("peerURLs") or []}
         found.append({"name": str(fields.get("name", "")), **urls})
     return found
-
-
-def _bootstrap(path: Path) -> Mapping[str, bytes]:
-    return {key.decode(errors="replace"): found.value for key, found in live(path, token.BOOTSTRAP.encode())}
 
 
 @contextmanager

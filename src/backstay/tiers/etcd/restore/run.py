@@ -111,9 +111,7 @@ class Restore:
         if known is not None and known.path.is_file():
             check_trailer(known.path)
             return known
-        artifact = source.backup.artifact(fetch.ROLE)
-        size = artifact.plain_size_bytes if artifact and artifact.plain_size_bytes > 0 else None
-        with work.phase("fetch", size):
+        with work.phase("fetch", fetch.size_of(source.backup)):
             path = fetch.fetch(source, work.folder, work.progress)
         with work.phase("check", 2 * path.stat().st_size) as facts:
             proven = fetch.prove(path, source.backup, work.plane, work.token(), work.progress)
