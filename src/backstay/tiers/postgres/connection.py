@@ -91,11 +91,15 @@ class Connection:
             session = psycopg.connect(**parameters, autocommit=True)
         except psycopg.OperationalError as error:
             raise self._refused(dbname, str(error)) from error
-        for name, since in SESSION:
-            if session.info.server_version >= since:
-                session.execute(f"SET {name} = 0")
-        for statement in PLAIN:
-            session.execute(statement)
+        try:
+            for name, since in SESSION:
+                if session.info.server_version >= since:
+                    session.execute(f"SET {name} = 0")
+            for statement in PLAIN:
+                session.execute(statement)
+        except psycopg.Error as error:
+            session.close()
+            raise self._refused(dbname, str(error)) from error
         return session
 
     @contextlib.contextmanager

@@ -110,13 +110,15 @@ def _renamed(entry: Entry, roles: Mapping[str, str]) -> Entry:
 
 
 def only_unknown_settings(tail: Sequence[str]) -> bool:
-    """Whether every error was about a setting that an older server does not know, and none can have been missed."""
-    errors = [line for line in tail if " error: " in line]
-    refused = [line for line in errors if 'unrecognized configuration parameter "' in line]
-    commands = [line for line in tail if line.startswith("Command was: ")]
-    settings = [line for line in commands if line.startswith("Command was: SET ")]
+    """Whether every error was about a setting that an older server does not know, and none can have been missed.
+
+    Counted in the whole text: jobs write into one pipe piece by piece, so that a line may begin within another's.
+    """
+    said = "\n".join(tail)
+    refused = said.count('could not execute query: ERROR:  unrecognized configuration parameter "')
+    settings = said.count("Command was: SET ")
+    whole = said.count("error: ") == refused == said.count("Command was: ") == settings
     ended = bool(tail) and "errors ignored on restore: " in tail[-1]
-    whole = len(errors) == len(refused) == len(commands) == len(settings)
     return ended and whole and len(tail) < TAIL_LINES
 
 
