@@ -13,7 +13,7 @@ from types import FrameType
 from backstay import __version__
 from backstay.core.errors import BackstayError
 from backstay.core.units import format_duration
-from bench import backup, catalog, etcd, onetable, restore, small, startup
+from bench import backup, catalog, etcd, objects, onetable, restore, small, startup
 from bench.arena import Arena
 from bench.measure import cores
 from bench.result import Result, summary
@@ -26,6 +26,7 @@ BENCHMARKS: Mapping[str, Callable[[Arena], Result]] = {
     "restore": restore.run,
     "onetable": onetable.run,
     "etcd": etcd.run,
+    "objects": objects.run,
     "catalog": catalog.run,
 }
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from backstay.cluster.localetcd.programs import find
+from backstay.cluster.localetcd.server import EtcdServer
 from backstay.core.units import format_size
 from backstay.tiers.etcd.api.client import EtcdClient
-from backstay.tiers.etcd.localserver.programs import find
-from backstay.tiers.etcd.localserver.server import EtcdServer
 from bench.arena import BACKSTAY_BUCKET, SCRIPT_BUCKET, Arena
 from bench.figures import Rounds, as_json, disturbance, json_result, mib, rounds, seconds, times
 from bench.measure import Run, spread

@@ -18,9 +18,9 @@ NAMES = [name for commands in COMMANDS.values() for name in commands]
 ROOT = Path(__file__).parents[2]
 LATER = {"report", "render"}
 LEAVES = [
-    *(name for name in NAMES if name not in {"config", "store", "etcd"}),
+    *(name for name in NAMES if name not in {"config", "store", "etcd", "export"}),
     *("config show", "config schema", "config validate", "store init", "store check", "restore cleanup"),
-    *("etcd get", "etcd rejoin"),
+    *("etcd get", "etcd rejoin", "export velero"),
 ]
 
 

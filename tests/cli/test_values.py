@@ -74,6 +74,6 @@ def test_the_password_of_a_server_is_a_reference():
 
 
 def test_roles():
-    assert values.role_map("--map-role", ["a:b", "c:d"]) == {"a": "b", "c": "d"}
+    assert values.pairs("--map-role", ["a:b", "c:d"], "x:y") == {"a": "b", "c": "d"}
     with pytest.raises(UsageError, match="'a' is not OLD:NEW"):
-        values.role_map("--map-role", ["a"])
+        values.pairs("--map-role", ["a"], "x:y")

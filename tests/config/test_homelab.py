@@ -84,7 +84,6 @@ def test_the_other_tiers(config):
 def test_it_says_what_is_not_acted_on_and_warns_of_what_is_not_encrypted(config):
     assert [sentence.partition(":")[0] for sentence in config.unacted()] == [
         "volumes",
-        "objects",
         "external",
         "drills",
         "alerts",

@@ -93,7 +93,7 @@ def test_the_pages_show_many_commands():
         "backstay verify --level proven",
         "backstay list --tier disks",
         "backstay store inti",
-        "backstay restore",
+        "backstay show",
     ],
 )
 def test_what_does_not_exist_is_found(line):

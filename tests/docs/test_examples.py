@@ -41,7 +41,7 @@ def values(path: Path, section: str, key: str) -> list[str]:
 )
 def test_every_configuration_on_a_page_is_valid(page: Page, block: Block):
     loaded = parse(block.text, Path("backstay.yaml"), {})
-    assert loaded.config.postgres_databases() or loaded.config.etcd
+    assert loaded.config.postgres_databases() or loaded.config.etcd or loaded.config.objects
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").rglob("*.yaml")), ids=lambda path: path.parent.name)

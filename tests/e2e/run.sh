@@ -3,6 +3,13 @@
 # `make demo` in an empty folder, on embedded real servers, and nothing left behind.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+packages=$(.venv/bin/python -m tests.cluster.node) # what a real node needs and this machine has not got
+if [ -n "$packages" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  apt-get -qq update
+  # shellcheck disable=SC2086
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null
+fi
+.venv/bin/python -m tests.cluster.build kubernetes coredns podtool >/dev/null
 .venv/bin/python -m pytest tests/e2e
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

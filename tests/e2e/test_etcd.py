@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from backstay.cluster.localetcd.programs import find, version_of
+from backstay.cluster.localetcd.server import EtcdServer
 from backstay.core.errors import ToolTooOld
 from backstay.demo import controlplane
 from backstay.store.memory import MemoryStore
-from backstay.tiers.etcd.localserver.programs import find, version_of
-from backstay.tiers.etcd.localserver.server import EtcdServer
 from tests.fixtures import etcd as fixture
 from tests.fixtures.etcd import client_of, fill, single
 from tests.tiers.etcd.world import EtcdWorld, plane_of

@@ -16,7 +16,8 @@ from backstay.core.model import Artifact, Backup, State, Target, TierKind
 from backstay.core.units import format_stamp
 from backstay.store.base import ObjectInfo, Store
 
-ROLES = {TierKind.POSTGRES: "dump", TierKind.ETCD: "snapshot"}  # of the artifact that is the backup
+# Of the artifact that is the backup.
+ROLES = {TierKind.POSTGRES: "dump", TierKind.ETCD: "snapshot", TierKind.OBJECTS: "objects"}
 UNKNOWN_SIZE = -1
 WARNINGS = (
     "Not written by Backstay: there is no manifest, so nothing says what it should contain.",
@@ -30,12 +31,14 @@ STAMP_LENGTH = len("20260211-154344")
 @dataclass(frozen=True)
 class Named:
     """What a key says by its form: the second of the run, and whether it is a backup as it stands. What has the form
-    of Backstay's own files (``own``) and the stamp of one of its runs belongs to that run."""
+    of Backstay's own files (``own``) and the stamp of one of its runs belongs to that run. ``more`` has role and key of
+    each file that is there too, as it is."""
 
     stamp: str
     is_backup: bool
     own: bool = True
     encoding: tuple[str, ...] = ()
+    more: tuple[tuple[str, str], ...] = ()
 
 
 class Names(Protocol):
@@ -187,15 +190,7 @@ def _backup(
     warnings: Sequence[str],
     by_hand: Sequence[str],
 ) -> Backup:
-    whole = Artifact(
-        role=ROLES[target.tier],
-        key=info.key,
-        size_bytes=info.size_bytes,
-        sha256="",
-        plain_size_bytes=UNKNOWN_SIZE,
-        plain_sha256="",
-        encoding=named.encoding,
-    )
+    whole = _artifact(ROLES[target.tier], info.key, info.size_bytes, named.encoding)
     return Backup(
         target=target,
         stamp=stamp,
@@ -204,8 +199,12 @@ def _backup(
         started_at=keys.moment_of(stamp),
         finished_at=info.modified_at,
         point_in_time=None,
-        artifacts=(whole,),
+        artifacts=(whole, *(_artifact(role, key, UNKNOWN_SIZE) for role, key in named.more)),
         warnings=tuple(warnings),
         restore_by_hand=tuple(by_hand),
         store=store_name,
     )
+
+
+def _artifact(role: str, key: str, size_bytes: int, encoding: tuple[str, ...] = ()) -> Artifact:
+    return Artifact(role, key, size_bytes, "", UNKNOWN_SIZE, "", encoding)

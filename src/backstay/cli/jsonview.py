@@ -59,6 +59,7 @@ def backup_fields(backup: Backup, proof: Proof | None) -> dict[str, Any]:
         "rows": rows,
         "tables": tables,
         "keys": keys_of(backup.contents),
+        "objects": objects_of(backup.contents),
         "level": level_of(proof).word,
         "proven_at": exact_time(proof.at) if proof else None,
     }
@@ -102,6 +103,12 @@ def keys_of(contents: Mapping[str, Any]) -> int | None:
     """The keys that a manifest of etcd counts; ``None`` for another one."""
     keys = contents.get("keys")
     return keys if isinstance(keys, int) else None
+
+
+def objects_of(contents: Mapping[str, Any]) -> int | None:
+    """The objects that a manifest of the objects tier counts; ``None`` for another one."""
+    objects = contents.get("objects")
+    return objects if isinstance(objects, int) else None
 
 
 def seconds(value: float) -> float:

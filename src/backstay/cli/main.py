@@ -34,7 +34,7 @@ SET_UP = Group("Setting up", sort_key=1)
 
 COMMANDS: dict[Group | None, dict[str, str]] = {
     None: {  # the library's own group, Commands
-        "backup": "Back up databases.",
+        "backup": "Back up databases, etcd and Kubernetes objects.",
         "list": "List the backups there are.",
         "show": "Show one backup: contents, proofs, and the steps to restore it by hand.",
         "verify": "Check backups against their manifests.",
@@ -42,6 +42,8 @@ COMMANDS: dict[Group | None, dict[str, str]] = {
         "restore": "Restore a backup beside the live data, compare, and swap.",
         "prune": "Remove the backups that no rule keeps.",
         "status": "Say how every target stands.",
+        "diff": "Show what changed in the cluster since a backup of its objects.",
+        "export": "Write a backup in the form that another program reads.",
         "etcd": "Look into snapshots of etcd, and let servers join again after a restore.",
     },
     SET_UP: {

@@ -49,15 +49,20 @@ def secret(option: str, text: str) -> SecretRef:
         raise UsageError(f"{option}: {error}", hint="Secrets are referred to, never given.") from None
 
 
-def role_map(option: str, texts: list[str]) -> dict[str, str]:
-    """``OLD:NEW`` each."""
+def pairs(option: str, texts: list[str], example: str, separator: str = ":") -> dict[str, str]:
+    """``OLD:NEW`` each; ``example`` is one for the hint."""
     found = {}
     for text in texts:
-        old, colon, new = text.partition(":")
-        if not (old and colon and new):
-            raise UsageError(f"{option}: {text!r} is not OLD:NEW", hint=f"For instance {option} app_owner:app.")
+        old, between, new = text.partition(separator)
+        if not (old and between and new):
+            raise UsageError(f"{option}: {text!r} is not OLD{separator}NEW", hint=f"For instance {option} {example}.")
         found[old] = new
     return found
+
+
+def words(texts: list[str]) -> list[str]:
+    """Those of an option that may be given again, or with commas."""
+    return [word for text in texts for word in text.split(",") if word]
 
 
 def server(option: str, text: str, password: SecretRef | None) -> "Destination":

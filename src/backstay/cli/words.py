@@ -47,7 +47,11 @@ def phases_text(outcome: Outcome) -> str:
 
 
 def contents_words(backup: Backup) -> str:
-    """``412,093 rows in 23 tables`` or ``8,678 keys at revision 38,045``; empty where nobody counted."""
+    """``412,093 rows in 23 tables``, ``8,678 keys at revision 38,045`` or ``4,211 objects of 68 kinds``; empty where
+    nobody counted."""
+    objects, kinds = backup.contents.get("objects"), backup.contents.get("kinds")
+    if isinstance(objects, int) and isinstance(kinds, dict):
+        return f"{counted(objects, 'object')} of {counted(len(kinds), 'kind')}"
     keys, revision = keys_of(backup.contents), backup.contents.get("revision")
     if keys is not None and isinstance(revision, int):
         return f"{counted(keys, 'key')} at revision {format_count(revision)}"
@@ -72,7 +76,7 @@ def done_line(backup: Backup, source_bytes: object, seconds: float) -> str:
     or ``17 files``."""
     plain = sum(artifact.plain_size_bytes for artifact in backup.artifacts)
     before = source_bytes if isinstance(source_bytes, int) else plain
-    dump = next(filter(None, map(backup.artifact, ("dump", "snapshot", "sqlite"))), None)
+    dump = next(filter(None, map(backup.artifact, ("dump", "snapshot", "sqlite", "objects"))), None)
     parts = [
         f"done in {format_duration(seconds)}: {backup.id}",
         f"{format_size(before)} -> {format_size(backup.size_bytes)}",

@@ -2,8 +2,9 @@
 
 ``scratch`` starts this file as a program (standard library only, no site-packages, so that it is small and quick)
 with a pipe as its input. It reads until the pipe ends: when the owner closes it, or when the owner is no more, also by
-SIGKILL. Then it stops whatever PostgreSQL or etcd runs on the folder, removes the folder, and ends. The ordinary end
-takes this way as well: there is one teardown, nothing for it to race with, and a second Ctrl-C cannot cut it short.
+SIGKILL. Then it stops whatever PostgreSQL, etcd or kube-apiserver runs on the folder, removes the folder, and ends.
+The ordinary end takes this way as well: there is one teardown, nothing for it to race with, and a second Ctrl-C cannot
+cut it short.
 
     python -I -S guard.py FOLDER < pipe
 """
@@ -25,7 +26,7 @@ QUIT_SECONDS = (
 KILL_SECONDS = 20.0
 REMOVE_SECONDS = 30.0  # how long something may go on writing below the folder
 PAUSE_SECONDS = 0.02
-PROGRAMS = ("postgres", "initdb", "etcd")
+PROGRAMS = ("postgres", "initdb", "etcd", "kube-apiserver")
 
 
 def end(folder: Path) -> None:
@@ -40,12 +41,13 @@ def end(folder: Path) -> None:
 
 
 def servers_in(folder: Path) -> list[int]:
-    """The ids of the ``postgres``, ``initdb`` and ``etcd`` programs that work on ``folder``/data.
+    """The ids of the ``postgres``, ``initdb`` and ``etcd`` programs that work on ``folder``/data, and of
+    ``kube-apiserver`` with its files in ``folder``/api.
 
     By their command lines, not by postmaster.pid: there is a while in which a server runs and has not written it.
     """
     data = folder / "data"
-    marks = (f" -D {data} ", f" --pgdata={data} ", f" --data-dir={data} ")
+    marks = (f" -D {data} ", f" --pgdata={data} ", f" --data-dir={data} ", f" --cert-dir={folder / 'api'} ")
     return [
         pid
         for pid, line in _command_lines()

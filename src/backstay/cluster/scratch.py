@@ -148,7 +148,7 @@ def _finish(process: "subprocess.Popen[bytes]", folder: Path) -> None:
         raise ToolError(
             f"the scratch server in {folder} could not be removed: {error}",
             hint=f"It holds a copy of what was restored. Is process {process.pid} still removing it? If not, end the "
-            "postgres that runs there and remove the folder.",
+            "server that runs there and remove the folder.",
         ) from error
 
 

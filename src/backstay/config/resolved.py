@@ -80,3 +80,23 @@ class ResolvedEtcd:
     bin: str | None
     rpo: timedelta | None
     rto: timedelta | None
+
+
+@dataclass(frozen=True)
+class ResolvedObjects:
+    """One schedule of Kubernetes objects; ``None`` for what is included means all there is."""
+
+    name: str
+    schedule: str | None
+    timezone: str
+    keep: KeepPolicy
+    store: str
+    prefix: str
+    include_namespaces: tuple[str, ...] | None
+    exclude_namespaces: tuple[str, ...]
+    include_resources: tuple[str, ...] | None
+    exclude_resources: tuple[str, ...]
+    selector: str | None
+    cluster_scoped: bool | None
+    rpo: timedelta | None
+    rto: timedelta | None

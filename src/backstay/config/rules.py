@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from backstay.config.models.root import Config
 from backstay.config.problems import Fault, Path, did_you_mean
-from backstay.config.resolved import ResolvedDatabase, ResolvedEtcd
+from backstay.config.resolved import ResolvedDatabase, ResolvedEtcd, ResolvedObjects
 from backstay.core.retention import KeepPolicy
 from backstay.core.units import listed
 
@@ -23,9 +23,10 @@ def faults(config: Config) -> list[Fault]:
 def warnings(config: Config) -> list[str]:
     """What ``backstay check`` should point out: valid, but perhaps not meant."""
     databases = config.postgres_databases()
-    targets: dict[str, ResolvedDatabase | ResolvedEtcd] = {
+    targets: dict[str, ResolvedDatabase | ResolvedEtcd | ResolvedObjects] = {
         f"postgres/{name}": database for name, database in databases.items()
     }
+    targets |= {f"objects/{name}": schedule for name, schedule in config.resolved_objects().items()}
     etcd = config.resolved_etcd()
     if etcd is not None:
         targets[f"etcd/{etcd.name}"] = etcd
@@ -41,6 +42,8 @@ def warnings(config: Config) -> list[str]:
             "etcd: without `encryption.recipients` the servers' token, certificates and files are not backed up: they "
             "hold the keys of the cluster. Keep them somewhere else: without its token no snapshot of k3s opens"
         )
+    if config.objects is not None and not config.objects.schedules:
+        found.append("objects: without `schedules` nothing of the cluster's objects is backed up")
     found += [
         f"stores.{name}: the endpoint is plain http: whoever is on the way can read and change what is sent"
         for name, store in config.stores.items()

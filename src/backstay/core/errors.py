@@ -12,7 +12,10 @@
     +-- ToolError                                     a program Backstay runs (missing, too old, failed)
     +-- SourceError, DumpIncomplete, UnknownArchive   the thing protected could not be read, or not wholly
     +-- SnapshotDamaged                               an etcd snapshot is not its cluster's state (13)
+    +-- ArchiveDamaged                                an archive of objects is not what Velero's format says (13)
     +-- NoSuchObject, Undecodable                     an object in a snapshot is not there, or cannot be read
+    +-- ClusterError                                  what a Kubernetes API server may answer, or not answer
+    |   +-- ClusterUnreachable, ClusterDenied, ObjectNotFound, ObjectExists, ObjectConflict, ObjectInvalid
     +-- RestoreError                                  a restore stopped; says what is live
     +-- DrillFailed                                   a drill could not be done
     +-- CatalogError, NoSuchBackup, FormatTooNew      what the store says of its backups
@@ -221,6 +224,13 @@ class SnapshotDamaged(BackstayError):
     exit_code = 13
 
 
+class ArchiveDamaged(BackstayError):
+    """An archive of Kubernetes objects is cut, changed, or holds what does not belong in one."""
+
+    code = "objects.archive_damaged"
+    exit_code = 13
+
+
 class NoSuchObject(BackstayError):
     """A snapshot has no object of this name."""
 
@@ -231,6 +241,49 @@ class Undecodable(BackstayError):
     """A value in etcd is not an object of Kubernetes that can be read: its bytes, its kind or its encoding."""
 
     code = "etcd.undecodable"
+
+
+class ClusterError(BackstayError):
+    """The Kubernetes API server answered something that is neither what was asked nor one of the errors below."""
+
+    code = "cluster.failed"
+
+
+class ClusterUnreachable(ClusterError):
+    """No answer of the API server: its address, the network, TLS, or a burst of errors that did not end."""
+
+    code = "cluster.unreachable"
+    retryable = True
+
+
+class ClusterDenied(ClusterError):
+    """The API server does not know who asks, or does not allow it; the hint says what would."""
+
+    code = "cluster.denied"
+
+
+class ObjectNotFound(ClusterError):
+    """The cluster has no object, namespace or kind of this name."""
+
+    code = "cluster.not_found"
+
+
+class ObjectExists(ClusterError):
+    """An object of this name is there already."""
+
+    code = "cluster.exists"
+
+
+class ObjectConflict(ClusterError):
+    """The object changed meanwhile, or a field of it belongs to another manager."""
+
+    code = "cluster.conflict"
+
+
+class ObjectInvalid(ClusterError):
+    """The API server refuses an object: a schema, an immutable field, a quota, an admission webhook."""
+
+    code = "cluster.invalid"
 
 
 class RestoreError(BackstayError):

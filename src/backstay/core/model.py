@@ -97,8 +97,8 @@ class Backup:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes in the store, over all artifacts."""
-        return sum(artifact.size_bytes for artifact in self.artifacts)
+        """Bytes in the store, over all artifacts whose size is known."""
+        return sum(max(0, artifact.size_bytes) for artifact in self.artifacts)
 
     def artifact(self, role: str) -> Artifact | None:
         """The artifact with this role, if the backup has one."""

@@ -14,14 +14,15 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from backstay.cluster.localetcd import certificates
+from backstay.cluster.localetcd.programs import find
+from backstay.cluster.localetcd.server import EtcdServer
 from backstay.cluster.processes import alive, command_line, mentions
 from backstay.core.errors import UsageError
 from backstay.demo.data import SAMPLES
 from backstay.demo.seaweed import SOCKETS, SeaweedServer
 from backstay.tiers.etcd.api.client import EtcdClient
-from backstay.tiers.etcd.localserver import certificates
-from backstay.tiers.etcd.localserver.programs import find
-from backstay.tiers.etcd.localserver.server import EtcdServer
+from backstay.tiers.etcd.controlplane import TlsFiles
 from backstay.tiers.postgres.localserver.programs import need_bin
 from backstay.tiers.postgres.localserver.server import PostgresServer
 
@@ -107,7 +108,8 @@ class World:
 
     def cluster(self) -> EtcdClient:
         """A client of etcd; the caller closes it."""
-        return EtcdClient(self.etcd.endpoint, certificates.paths(self._tls)[1])
+        tls = certificates.paths(self._tls)[1]
+        return EtcdClient(self.etcd.endpoint, TlsFiles(tls.ca, tls.cert, tls.key))
 
     def lose_etcd(self) -> None:
         """The disk under it is gone."""

@@ -10,12 +10,13 @@ from backstay.catalog.catalog import Catalog
 from backstay.catalog.intent import Intent
 from backstay.catalog.lease import Lease
 from backstay.catalog.sweep import Sweep
-from backstay.core.errors import BackstayError, CatalogError, Interrupted, LeaseHeld
-from backstay.core.model import Backup, Plan, Progress, State, Step, Target
+from backstay.core.errors import BackstayError, CatalogError, Interrupted, LeaseHeld, VerificationFailed
+from backstay.core.model import Backup, Level, Plan, Progress, Proof, Severity, State, Step, Target
 from backstay.core.units import format_stamp
+from backstay.jobs import verify
 from backstay.jobs.byhand import by_hand, guide_text
 from backstay.jobs.context import Context, TargetSettings
-from backstay.jobs.transfer import StoreSink
+from backstay.jobs.transfer import StoreSink, StoreSource
 from backstay.tiers.base import Captured
 
 
@@ -95,13 +96,38 @@ class _Attempt:
         self.intent = self._begin(target)
         sink = StoreSink(self.catalog.store, self.settings, self.intent, self.started_at)
         captured = self.context.tier(target).backup(target, sink, progress)
-        self.lease.check()
         backup = self._manifest(captured)
+        proof = self._read_back(backup, progress) if captured.read_back else None
+        self.lease.check()
+        if captured.last is not None:
+            file, data = captured.last
+            backup = replace(backup, artifacts=(*backup.artifacts, sink.write(file, [data])))
         if captured.guide is not None:
             guide = sink.write(captured.guide, [guide_text(backup).encode()])
             backup = replace(backup, artifacts=(*backup.artifacts, guide))
         self.catalog.commit(backup, self.intent)
+        if proof is not None:
+            verify.keep_proof(self.context, self.catalog, backup, proof)
         return backup
+
+    def _read_back(self, backup: Backup, progress: Progress) -> Proof:
+        """What is in the store, held against what was captured: as ``verify`` does, or by its sha256 alone where it is
+        encrypted and there is no identity here (as there should be none). Raises ``VerificationFailed``."""
+        started, level = self.context.clock(), Level.READABLE
+        if any("age" in artifact.encoding for artifact in backup.artifacts):
+            level = Level.STORED
+            findings = [verify.stored(self.catalog, artifact, progress) for artifact in backup.artifacts]
+        else:
+            source = StoreSource(self.catalog.store, backup, ())
+            findings = list(self.context.tier(backup.target).verify(backup, source, level, progress))
+        wrong = [finding.message for finding in findings if finding.severity is Severity.ERROR]
+        if wrong:
+            raise VerificationFailed(
+                f"{backup.id}: what is in the store is not what was captured: {wrong[0]}",
+                hint="Nothing was committed. Run `backstay store check`.",
+                findings=wrong,
+            )
+        return Proof(backup.id, level, True, self.context.now(), self.context.clock() - started, tuple(findings))
 
     def _begin(self, target: Target) -> Intent:
         """Announce the run; under the lease, a stamp is taken only by a run of this very second, now over."""

@@ -5,6 +5,7 @@ from shlex import quote
 
 from backstay.core.model import Artifact, Backup
 
+FEW = 2  # artifacts that are fetched one by one
 TOOLS = {"gzip": "gunzip -c", "zstd": "zstd -dc", "zip": "funzip", "age": "age -d -i key.txt"}
 
 
@@ -35,12 +36,14 @@ def guide_text(backup: Backup) -> str:
 
 
 def _fetch(artifacts: Sequence[Artifact], url: str) -> list[str]:
-    """One command for a folder of their own, else one for each."""
-    folders = {artifact.key.rpartition("/")[0] for artifact in artifacts}
-    if len(artifacts) > 2 and len(folders) == 1 and (folder := folders.pop()):
-        name = quote(folder.rpartition("/")[2])
-        return [_copy(f"{url}{folder}/", f"{name}/", recursive=True), f"Go there: cd {name}"]
-    return [_copy(url + artifact.key, ".") for artifact in artifacts]
+    """One command for a folder of their own, where most of them are; else one for each."""
+    folders = [artifact.key.rpartition("/")[0] for artifact in artifacts]
+    folder = max(folders, key=folders.count, default="")
+    if not folder or folders.count(folder) <= FEW:
+        return [_copy(url + artifact.key, ".") for artifact in artifacts]
+    name = quote(folder.rpartition("/")[2])
+    apart = [_copy(url + one.key, ".") for one, place in zip(artifacts, folders, strict=True) if place != folder]
+    return [*apart, _copy(f"{url}{folder}/", f"{name}/", recursive=True), f"Go there: cd {name}"]
 
 
 def _copy(source: str, to: str, *, recursive: bool = False) -> str:

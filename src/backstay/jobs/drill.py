@@ -22,7 +22,12 @@ def plan(context: Context, backup: Backup) -> Plan:
             hint=f"`backstay verify {backup.id}` reads it to its end and says what is in it.",
         )
     now = context.now()
-    return context.tier(backup.target).plan_drill(backup, RestoreRequest(format_stamp(now), now, scratch=True))
+
+    def source() -> StoreSource:
+        return source_of(context, backup, context.catalogs.holding(backup).store)
+
+    request = RestoreRequest(format_stamp(now), now, scratch=True, source=source)
+    return context.tier(backup.target).plan_drill(backup, request)
 
 
 def run(context: Context, plan: Plan, backup: Backup, progress: Progress) -> Outcome:

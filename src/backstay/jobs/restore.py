@@ -18,7 +18,7 @@ from backstay.core.units import format_duration, format_span, format_stamp, pars
 from backstay.jobs import backup as backups
 from backstay.jobs import verify
 from backstay.jobs.context import Context
-from backstay.jobs.transfer import source_of
+from backstay.jobs.transfer import StoreSource, source_of
 from backstay.store.base import Store
 from backstay.tiers.base import RestoreRequest
 
@@ -37,10 +37,14 @@ def place_of(context: Context, backup: Backup) -> Place:
     return Place(store, store)
 
 
-def plan(context: Context, backup: Backup, options: dict[str, object]) -> Plan:
-    """What the restore would do; ``options`` are the tier's own. Read-only."""
+def plan(context: Context, backup: Backup, options: dict[str, object], place: Place | None = None) -> Plan:
+    """What the restore would do; ``options`` are the tier's own. Read-only. ``place``: not in the store that has it."""
     now = context.now()
-    request = RestoreRequest(stamp=format_stamp(now), now=now, options=options)
+
+    def source() -> StoreSource:
+        return source_of(context, backup, (place or place_of(context, backup)).artifacts)
+
+    request = RestoreRequest(stamp=format_stamp(now), now=now, options=options, source=source)
     made = context.tier(backup.target).plan_restore(backup, request)
     return replace(
         made,
@@ -103,7 +107,8 @@ def _finish(context: Context, plan: Plan, backup: Backup, place: Place, journal:
         journal.close(JournalState.FAILED, str(error) or type(error).__name__)
         raise
     journal.close(JournalState.DONE, outcome.message)
-    if backup.state is not State.FOREIGN and backup.store and not plan.details.get("tables"):
+    whole = outcome.ok and not plan.details.get("partly") and not plan.details.get("tables")
+    if backup.state is not State.FOREIGN and backup.store and whole:
         catalog = context.catalogs.holding(backup)
         at, seconds = context.now(), outcome.duration_seconds
         proof = Proof(backup.id, Level.RESTORED, True, at, seconds, outcome.findings, outcome.phases, "restore")

@@ -20,7 +20,7 @@ class StoreSink:
 
     def __init__(self, store: Store, settings: TargetSettings, intent: Intent, started_at: datetime) -> None:
         self._lock_until = started_at + settings.lock_for if settings.lock_for else None
-        self._started_at = started_at
+        self.started_at = started_at.replace(microsecond=0)
         self._store = store
         self._settings = settings
         self._intent = intent
@@ -57,8 +57,10 @@ class StoreSink:
         )
         compressed, encrypted = encoding.suffixes
         if file.name:
-            name = file.name.replace("{unix}", str(int(self._started_at.timestamp())))
-            return self._settings.beside(name, file.apart) + compressed + encrypted, replace(encoding, entry=name)
+            name = file.name.replace("{unix}", str(int(self.started_at.timestamp())))
+            name = name.replace("{run}", f"{self.started_at:%Y%m%d%H%M%S}")
+            entry = name.rpartition("/")[2]
+            return self._settings.beside(name, file.apart) + compressed + encrypted, replace(encoding, entry=entry)
         return self._settings.key(self._intent.stamp, file.suffix) + compressed + file.part + encrypted, encoding
 
 

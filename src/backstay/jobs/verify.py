@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from backstay.catalog.catalog import Catalog
 from backstay.core.errors import AlreadyExists, Corrupt, NotFound
-from backstay.core.model import Backup, Finding, Level, Outcome, Plan, Progress, Proof, Severity, State, Step
+from backstay.core.model import Artifact, Backup, Finding, Level, Outcome, Plan, Progress, Proof, Severity, State, Step
 from backstay.core.units import format_stamp
 from backstay.jobs.context import Context
 from backstay.jobs.transfer import check_stored, source_of
@@ -39,9 +39,7 @@ def run(context: Context, backup: Backup, depth: Level, progress: Progress) -> O
         source = source_of(context, backup, catalog.store)
         findings = list(context.tier(backup.target).verify(backup, source, depth, progress))
     else:
-        findings = [
-            _stored(catalog, backup, artifact_index, progress) for artifact_index in range(len(backup.artifacts))
-        ]
+        findings = [stored(catalog, artifact, progress) for artifact in backup.artifacts]
     ok = all(finding.severity is not Severity.ERROR for finding in findings)
     seconds = context.clock() - started
     if backup.state is not State.FOREIGN:
@@ -64,8 +62,8 @@ def keep_proof(context: Context, catalog: Catalog, backup: Backup, proof: Proof)
             return
 
 
-def _stored(catalog: Catalog, backup: Backup, index: int, progress: Progress) -> Finding:
-    artifact = backup.artifacts[index]
+def stored(catalog: Catalog, artifact: Artifact, progress: Progress) -> Finding:
+    """Whether what is stored of one artifact has the size and sha256 of the manifest."""
     progress.phase(f"reading {artifact.role}", total_bytes=max(0, artifact.size_bytes) or None)
     try:
         size = check_stored(catalog.store, artifact)

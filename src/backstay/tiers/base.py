@@ -1,6 +1,6 @@
 """What a tier is. It never sees a key, a bucket, a retention rule or a clock; a job never sees pg_dump."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,7 +26,8 @@ class File:
     parts join to a compressed file.
 
     ``name`` is for artifacts that other programs know by a name of their own: it takes the place of all that, and
-    ``{unix}`` in it that of the second the run began. ``metadata`` is for those programs too (``Store.put``).
+    ``{unix}`` in it that of the second the run began, ``{run}`` of the same as ``20260211154344``. ``metadata`` is
+    for those programs too (``Store.put``).
     """
 
     role: str
@@ -41,6 +42,10 @@ class File:
 
 class Sink(Protocol):
     """Where a tier writes what it captures. The job behind it chooses keys, compression and encryption."""
+
+    @property
+    def started_at(self) -> datetime:
+        """When the run began, as its stamp says it: to the second."""
 
     def reserve(self, files: Iterable[File]) -> None:
         """Say what will be written, in one request; ``write`` says it for a file that was not said."""
@@ -95,7 +100,9 @@ class Captured:
 
     In ``restore_by_hand`` the text ``{role}`` stands for a command that prints the plain bytes of that artifact, once
     it was fetched; the job puts it there, and the fetching before it. ``guide`` asks for these steps as a file, beside
-    artifacts that are a folder of their own.
+    artifacts that are a folder of their own. With ``read_back`` the job reads all of it from the store again, by the
+    tier's own ``verify``, and commits nothing that does not hold. ``last`` is written after that: a file by which other
+    programs take the rest for whole.
     """
 
     point_in_time: datetime | None  # None where the source has no clock: when the run began
@@ -107,6 +114,8 @@ class Captured:
     warnings: tuple[str, ...] = ()
     restore_by_hand: tuple[str, ...] = ()
     guide: File | None = None
+    read_back: bool = False
+    last: tuple[File, bytes] | None = None
 
 
 @dataclass(frozen=True)
@@ -114,13 +123,14 @@ class RestoreRequest:
     """What a user asks of a restore. ``stamp`` names everything the restore creates; ``now`` is for ages in the plan.
 
     ``options`` holds what only one tier understands, as plain JSON data (postgres: to, in_place, tables, schemas,
-    server, apps).
+    server, apps). ``source`` opens the backup, for a tier whose plan depends on more of it than the manifest says.
     """
 
     stamp: str
     now: datetime
     scratch: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+    source: Callable[[], Source] | None = None
 
 
 @dataclass(frozen=True)

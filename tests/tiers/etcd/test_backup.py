@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from backstay.cluster.localetcd.programs import find
 from backstay.core.errors import BackstayError, DrillFailed, LeaseHeld, SnapshotDamaged, SourceError, StoreError
 from backstay.core.model import Level, State
 from backstay.demo import controlplane
@@ -19,7 +20,6 @@ from backstay.tiers.etcd import backup as capture
 from backstay.tiers.etcd import drill as trial
 from backstay.tiers.etcd.controlplane import Flavor
 from backstay.tiers.etcd.file.trailer import check_trailer
-from backstay.tiers.etcd.localserver.programs import find
 from tests.fixtures.etcd import client_of, cluster, fill, single
 from tests.tiers.etcd import bootstrap
 from tests.tiers.etcd.world import EtcdWorld, plane_of
@@ -117,6 +117,7 @@ def test_a_drill_restores_it_into_an_etcd_of_its_own(world, server):
         "etcd.contents",
         "etcd.hash_kv",
         "etcd.keys",
+        "etcd.served",  # that it was not, without a kube-apiserver
     }
     assert outcome.facts["restore_seconds"] == pytest.approx(
         sum(outcome.phases[name] for name in ("fetch", "restore", "start")), abs=0.01

@@ -12,6 +12,7 @@ from backstay.catalog.catalog import Catalog
 from backstay.catalog.catalogs import Catalogs
 from backstay.catalog.foreign import SnapshotNaming
 from backstay.catalog.lease import Holder
+from backstay.cluster.localetcd.programs import find
 from backstay.core.model import Backup, Level, NoProgress, Outcome, TierKind
 from backstay.core.retention import KeepPolicy
 from backstay.jobs import backup, drill, restore, verify
@@ -19,7 +20,6 @@ from backstay.jobs.context import Context, TargetSettings
 from backstay.store.base import Store
 from backstay.store.pipeline import Encoding
 from backstay.tiers.etcd.controlplane import ControlPlane, Flavor
-from backstay.tiers.etcd.localserver.programs import find
 from backstay.tiers.etcd.restore.services import System
 from backstay.tiers.etcd.tier import EtcdTier
 from tests.fixtures.world import TickingClock

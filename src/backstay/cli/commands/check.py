@@ -62,6 +62,8 @@ def _configuration(loaded: Loaded) -> Iterator[Row]:
     stores = len(loaded.config.stores)
     words = f"valid: {counted(stores, 'store')}, {counted(databases, 'database')}"
     words += ", etcd" if loaded.config.etcd else ""
+    schedules = len(loaded.config.resolved_objects())
+    words += f", {counted(schedules, 'schedule')} of objects" if schedules else ""
     yield Row(Severity.OK, str(loaded.path), words)
     for text in [*warnings(loaded.config), *loaded.config.unacted()]:
         subject, _, message = text.partition(": ")

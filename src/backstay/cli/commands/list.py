@@ -1,7 +1,8 @@
 """``backstay list``."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -10,7 +11,7 @@ from backstay.catalog.catalogs import UNREACHABLE
 from backstay.cli import values
 from backstay.cli.elsewhere import own_snapshot_fields, own_snapshots_table
 from backstay.cli.help import command
-from backstay.cli.jsonview import backup_fields, keys_of, level_of, rows_and_tables
+from backstay.cli.jsonview import backup_fields, keys_of, level_of, objects_of, rows_and_tables
 from backstay.cli.output import Style
 from backstay.cli.session import Given, Session
 from backstay.cli.table import Cell, Column, Row, table
@@ -154,7 +155,7 @@ class _Found:
             format_age(backup.started_at, now),
             Cell(backup.state.value, STATES[backup.state]),
             format_size(backup.size_bytes),
-            _held(rows, keys_of(backup.contents)),
+            _held(backup.contents, rows),
             format_count(tables) if tables is not None else "-",
             Cell(level.word, LEVEL_STYLES.get(level)),
             format_age(proof.at, now) if proof else "-",
@@ -181,9 +182,10 @@ class _Found:
         self.session.output.error(error)
 
 
-def _held(rows: int | None, keys: int | None) -> str:
-    if keys is not None:
-        return counted(keys, "key")
+def _held(contents: Mapping[str, Any], rows: int | None) -> str:
+    for count, word in ((keys_of(contents), "key"), (objects_of(contents), "object")):
+        if count is not None:
+            return counted(count, word)
     return format_count(rows) if rows is not None else "-"
 
 

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from backstay.app import App
 from backstay.cli.act import show_and_ask, tell
+from backstay.cli.commands.restore_objects import NOTHING_OF_OBJECTS, OfObjects
 from backstay.cli.commands.restore_options import (
     CONFIGURED,
     CONFIGURED_SERVER,
@@ -23,7 +24,7 @@ from backstay.cli.commands.restore_options import (
 from backstay.cli.folders import folder_opener
 from backstay.cli.help import command
 from backstay.cli.session import Given, Session
-from backstay.core.errors import Interrupted, UsageError
+from backstay.core.errors import Incomplete, Interrupted, UsageError
 from backstay.core.model import Backup, Plan, Target
 from backstay.jobs import cleanup as cleanup_job
 from backstay.jobs import localfile
@@ -33,15 +34,21 @@ STOPPED = "Live data is as it was, unless the swap had begun; the journal knows.
 
 
 def restore(
-    backup: Annotated[str, Parameter(help="postgres/cardboard for the newest complete one, or ...@20260211-154344.")],
+    backup: Annotated[
+        str | None, Parameter(help="postgres/cardboard for the newest complete one, or ...@20260211-154344.")
+    ] = None,
     /,
     *,
+    from_schedule: Annotated[
+        str | None, Parameter(metavar="NAME", help="In place of BACKUP: the newest complete one of objects/NAME.")
+    ] = None,
     dry_run: Annotated[
         bool, Parameter(alias="--plan", help="Show the plan: steps, what would be lost, what is kept.")
     ] = False,
     confirm: Confirm = None,
     what: Annotated[What, Parameter(name="*")] = EVERYTHING,
     of_etcd: Annotated[OfEtcd, Parameter(name="*")] = NO_WISHES,
+    of_objects: Annotated[OfObjects, Parameter(name="*")] = NOTHING_OF_OBJECTS,
     where: Annotated[Where, Parameter(name="*")] = CONFIGURED,
     resume: Annotated[bool, Parameter(help="Go on with the restore of this target that was cut short.")] = False,
     rollback: Annotated[bool, Parameter(help="Undo the restore of this target that was cut short.")] = False,
@@ -53,6 +60,8 @@ def restore(
     rename leaves live data untouched; what was killed is finished by --resume or undone by --rollback.
     A backup of etcd is restored on a server of the control plane, as root, with the stock tool of the
     distribution: the snapshot is fetched and proven, then etcd is stopped, restored and started again.
+    Kubernetes objects are made again in the order they need each other; what is there is left alone
+    unless --existing says otherwise, and nothing else is deleted.
 
     Examples:
       backstay restore postgres/cardboard --dry-run
@@ -61,11 +70,14 @@ def restore(
       backstay restore postgres/cardboard --table public.orders
       backstay restore postgres/cardboard --from-file cardboard-20260211-154344.sql.gz
       backstay restore etcd --plan
+      backstay restore objects/daily --include-namespaces shop --namespace-map shop:shop-copy --plan
 
-    Exit status: 0 restored; 4 declined; 2 usage or configuration; 10 store unreachable; 11 another run
-    is at work; 12 cannot decrypt; 13 damaged in the store; 1 anything else; 130 interrupted.
+    Exit status: 0 restored; 3 not all objects were; 4 declined; 2 usage or configuration; 10 store
+    unreachable; 11 another run is at work; 12 cannot decrypt; 13 damaged in the store; 1 anything
+    else; 130 interrupted.
     """
     _check(what, dry_run=dry_run, resume=resume, rollback=rollback)
+    backup = _which(backup, from_schedule)
     session.output.lines = True
     try:
         with session.app(**where.choices(), **of_etcd.choices()) as app:
@@ -73,7 +85,8 @@ def restore(
                 return _finish(session, app, backup, rollback=rollback)
             with _source(session, app, backup, what) as (found, place, details):
                 tier = found.target.tier
-                plan = job.plan(app.context, found, {**what.options(tier), **of_etcd.options(tier)})
+                options = {**what.options(tier), **of_etcd.options(tier), **of_objects.options(tier)}
+                plan = job.plan(app.context, found, options, place)
                 plan = replace(plan, details={**plan.details, **details})
                 return _run(session, app, plan, found, place, dry_run=dry_run, confirm=confirm)
     except KeyboardInterrupt:
@@ -113,6 +126,14 @@ def cleanup(
     return 0
 
 
+def _which(backup: str | None, schedule: str | None) -> str:
+    if backup is None and schedule is None:
+        raise UsageError("`backstay restore` needs BACKUP", hint="`backstay restore --help` shows what it takes.")
+    if backup is not None and schedule is not None:
+        raise UsageError("BACKUP and --from-schedule exclude each other")
+    return backup or f"objects/{schedule}"
+
+
 def _check(what: What, *, dry_run: bool, resume: bool, rollback: bool) -> None:
     if resume and rollback:
         raise UsageError("--resume and --rollback exclude each other")
@@ -147,7 +168,7 @@ def _run(
     with session.progress(str(plan.target)) as progress:
         outcome = job.run(app.context, plan, backup, place, progress)
     tell(session, outcome)
-    return 0
+    return 0 if outcome.ok else Incomplete.exit_code
 
 
 def _finish(session: Session, app: App, name: str, *, rollback: bool) -> int:
@@ -172,7 +193,7 @@ def _finish(session: Session, app: App, name: str, *, rollback: bool) -> int:
             else:
                 outcome = job.resume(app.context, target, place_for, state, progress)
     tell(session, outcome)
-    return 0
+    return 0 if outcome.ok else Incomplete.exit_code
 
 
 def _one_target(app: App, name: str) -> Target:

@@ -46,8 +46,12 @@ class What:
 
     def options(self, tier: TierKind) -> dict[str, Any]:
         """As the tier understands them. Raises ``UsageError`` for what it has no use for."""
+        if tier is TierKind.OBJECTS:
+            refuse(tier, {"--to": self.to, "--table": self.table, "--schema": self.schema,
+                           "--in-place": self.in_place, "--map-role": self.map_role})  # fmt: skip
+            return {}
         if tier is TierKind.ETCD:
-            _refuse(tier, {"--table": self.table, "--schema": self.schema, "--in-place": self.in_place,
+            refuse(tier, {"--table": self.table, "--schema": self.schema, "--in-place": self.in_place,
                            "--map-role": self.map_role})  # fmt: skip
             return {"to": self.to}
         return {
@@ -55,7 +59,7 @@ class What:
             "in_place": self.in_place,
             "tables": tuple(self.table),
             "schemas": tuple(self.schema),
-            "map_roles": values.role_map("--map-role", self.map_role),
+            "map_roles": values.pairs("--map-role", self.map_role, "app_owner:app"),
         }
 
 
@@ -86,7 +90,7 @@ class OfEtcd:
     def options(self, tier: TierKind) -> dict[str, Any]:
         """As the tier understands them. Raises ``UsageError`` for what it has no use for."""
         if tier is not TierKind.ETCD:
-            _refuse(tier, {"--bump-revision": self.bump_revision, "--member": self.member,
+            refuse(tier, {"--bump-revision": self.bump_revision, "--member": self.member,
                            "--member-name": self.member_name, "--token": self.token,
                            "--force-version": self.force_version})  # fmt: skip
             return {}
@@ -102,7 +106,8 @@ class OfEtcd:
         return {"server_token": values.given_secret("--token", self.token)}
 
 
-def _refuse(tier: TierKind, given: Mapping[str, object]) -> None:
+def refuse(tier: TierKind, given: Mapping[str, object]) -> None:
+    """Raise ``UsageError`` for any option that was given and means nothing for this tier."""
     for name, value in given.items():
         if value:
             raise UsageError(f"{name} means nothing for a backup of {tier.value}", hint="Nothing has been changed.")

@@ -6,7 +6,20 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from backstay.config.models.common import Cron, Keep, Model, Name, Namespace, Prefix, Secret, matching
+from backstay.config.models.common import (
+    Cron,
+    Duration,
+    FullPath,
+    Keep,
+    Model,
+    Name,
+    Namespace,
+    Prefix,
+    Secret,
+    Text,
+    YesNo,
+    matching,
+)
 
 LONGHORN_TARGET = r"(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]@[a-z0-9-]+/[^@]*|nfs://[^@]+|cifs://[^@]+)"
 SCHEDULE_NAME = r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?"
@@ -23,6 +36,18 @@ LonghornTarget = Annotated[
     AfterValidator(_no_credentials),
     AfterValidator(matching(LONGHORN_TARGET, "is not a Longhorn backup target: write s3://bucket@region/folder")),
     WithJsonSchema({"type": "string", "title": "URL", "pattern": "^(s3|nfs|cifs)://"}),
+]
+NAMESPACE_PATTERN = r"[a-z0-9*?]([a-z0-9*?-]{0,61}[a-z0-9*?])?"
+RESOURCE_PATTERN = r"[a-z0-9*?]([a-z0-9.*?-]{0,251}[a-z0-9*?])?"
+NamespacePattern = Annotated[
+    str,
+    AfterValidator(matching(NAMESPACE_PATTERN, "is not a namespace: use lower-case letters, digits, '-', or '*'")),
+]
+ResourcePattern = Annotated[
+    str,
+    AfterValidator(
+        matching(RESOURCE_PATTERN, "is not a kind as `kubectl api-resources` names it: write deployments.apps or pods")
+    ),
 ]
 ScheduleName = Annotated[
     str,
@@ -56,27 +81,82 @@ class Volumes(Model):
     longhorn: Longhorn | None = Field(default=None, description="Volumes of Longhorn.")
 
 
-class ObjectSchedule(Model):
-    """One Velero schedule."""
+class ObjectChoices(Model):
+    """Which objects are taken; a schedule can say it again for itself."""
 
-    schedule: Cron = Field(description="When it runs.", examples=["0 2 * * *"])
-    keep: Keep = Field(
-        default_factory=Keep,
-        description="How long its backups stay; Velero knows only `ttl`.",
-        examples=[{"ttl": "720h"}],
+    include_namespaces: tuple[NamespacePattern, ...] | None = Field(
+        default=None,
+        description="Only these namespaces; `*` in a name stands for any text. When not set: all.",
+        examples=[["shop", "team-*"]],
+    )
+    exclude_namespaces: tuple[NamespacePattern, ...] = Field(
+        default=(), description="Namespaces that are left out.", examples=[["kube-node-lease", "kube-public"]]
+    )
+    include_resources: tuple[ResourcePattern, ...] | None = Field(
+        default=None,
+        description="Only these kinds, as `kubectl api-resources` names them. When not set: all, but events.",
+        examples=[["deployments.apps", "secrets"]],
+    )
+    exclude_resources: tuple[ResourcePattern, ...] = Field(
+        default=(), description="Kinds that are left out.", examples=[["leases.coordination.k8s.io"]]
+    )
+    selector: Text | None = Field(
+        default=None, description="Only objects whose labels match, as in `kubectl -l`.", examples=["app=shop"]
+    )
+    cluster_scoped: YesNo | None = Field(
+        default=None,
+        description="Whether objects that are in no namespace are taken. When not set: where neither namespaces nor "
+        "labels are chosen.",
+        examples=[True],
     )
 
 
-class Objects(Model):
+class ObjectSchedule(ObjectChoices):
+    """One target: `objects/<name>`. Its backups are named as Velero names those of a schedule."""
+
+    schedule: Cron | None = Field(default=None, description="When it runs.", examples=["0 2 * * *"])
+    keep: Keep = Field(
+        default_factory=Keep,
+        description="How long its backups stay. `ttl` also tells Velero when they expire; it knows no other rule.",
+        examples=[{"ttl": "720h"}],
+    )
+    rpo: Duration | None = Field(
+        default=None, description="How old the newest backup may be. When not set: `slo.rpo`.", examples=["24h"]
+    )
+    rto: Duration | None = Field(
+        default=None, description="How long a restore may take. When not set: `slo.rto`.", examples=["30m"]
+    )
+
+
+class Objects(ObjectChoices):
     """Kubernetes objects, in Velero's own format."""
 
     store: Name | None = Field(
         default=None, description="The store they go to. When not set: the first of `stores`.", examples=["main"]
     )
     prefix: Prefix = Field(default="velero", description="Velero's folder in the store; nothing else belongs in it.")
-    exclude_namespaces: tuple[Namespace, ...] = Field(
-        default=(), description="Namespaces that are left out.", examples=[["kube-node-lease", "kube-public"]]
+    velero_namespace: Namespace = Field(
+        default="velero", description="Where Velero runs, or would: its view of a backup names it."
+    )
+    workers: Annotated[int, Field(ge=1, le=32)] = Field(
+        default=4, description="How many kinds are read at once, and how many objects are restored at once."
     )
     schedules: Mapping[ScheduleName, ObjectSchedule] = Field(
-        default_factory=dict, description="The schedules, by name."
+        default_factory=dict,
+        description="What is backed up, by the name of Velero's schedule: `objects/<name>` is a target. What is set "
+        "above holds for all of them.",
+    )
+
+
+class Kubernetes(Model):
+    """How the cluster is reached: for objects, and for workloads that a restore stops."""
+
+    kubeconfig: FullPath | None = Field(
+        default=None,
+        description="The kubeconfig file. When not set: KUBECONFIG, the service account of the pod, ~/.kube/config, "
+        "or that of k3s.",
+        examples=["/etc/rancher/k3s/k3s.yaml"],
+    )
+    context: Text | None = Field(
+        default=None, description="The context in it. When not set: its current one.", examples=["homelab"]
     )

@@ -118,6 +118,14 @@ def _rate(value: Any) -> int:
     return rate
 
 
+def _full_path(value: str) -> str:
+    if not value.startswith("/"):
+        raise ValueError(f"{value!r} is not a full path: it must begin with '/'")
+    if ".." in value.split("/"):
+        raise ValueError(f"{value!r} must not have '..' in it")
+    return value
+
+
 def check_prefix(value: str) -> str:
     """A folder for artifacts: as ``check_folder``, and not Backstay's own. Raises ``ValueError``."""
     if value.partition("/")[0].casefold() == "backstay":
@@ -155,6 +163,7 @@ def _expanded_truth(value: Any) -> Any:
 
 
 Text = Annotated[str, AfterValidator(_text)]
+FullPath = Annotated[Text, AfterValidator(_full_path), WithJsonSchema({"type": "string", "title": "path"})]
 Name = Annotated[
     str,
     AfterValidator(matching(NAME, "is not a name: use letters, digits, '.', '_' and '-', at most 63 of them")),

@@ -8,13 +8,13 @@ from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 from backstay.config.models.common import (
     Cron,
     Duration,
+    FullPath,
     Keep,
     Model,
     Name,
     Prefix,
     Secret,
     TargetName,
-    Text,
     YesNo,
     matching,
 )
@@ -57,20 +57,11 @@ def _apart(value: str) -> str:
     return value
 
 
-def _full_path(value: str) -> str:
-    if not value.startswith("/"):
-        raise ValueError(f"{value!r} is not a full path: it must begin with '/'")
-    if ".." in value.split("/"):
-        raise ValueError(f"{value!r} must not have '..' in it")
-    return value
-
-
 FileStart = Annotated[
     str,
     AfterValidator(matching(FILE_START, "cannot begin the name of a snapshot: use lower-case letters, digits, '-'")),
     AfterValidator(_apart),
 ]
-FullPath = Annotated[Text, AfterValidator(_full_path), WithJsonSchema({"type": "string", "title": "path"})]
 NodeName = Annotated[
     str,
     AfterValidator(matching(NODE, "is not the name of a node: use lower-case letters, digits, '.' and '-'")),

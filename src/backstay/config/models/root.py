@@ -6,19 +6,18 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from backstay.config.models.cluster_tiers import Objects, Volumes
+from backstay.config.models.cluster_tiers import Kubernetes, ObjectChoices, Objects, Volumes
 from backstay.config.models.common import Model, Name
 from backstay.config.models.etcd import Etcd
 from backstay.config.models.postgres import DEFAULT_LEVELS, Database, DatabaseOptions, Postgres, expand
 from backstay.config.models.stores import Encryption, Store
 from backstay.config.models.watch import Alerts, Cost, Drills, External, Slo
-from backstay.config.resolved import ResolvedCheck, ResolvedDatabase, ResolvedEtcd
+from backstay.config.resolved import ResolvedCheck, ResolvedDatabase, ResolvedEtcd, ResolvedObjects
 
 NOT_ACTED_ON = {
     "volumes": "no volumes are backed up or watched",
-    "objects": "no Kubernetes objects are backed up",
     "external": "nothing outside the cluster is watched",
-    "drills": "no drills run by themselves; `max_age` is used by status",
+    "drills": "no drills run by themselves; `max_age` is used by status, `kube_apiserver` by drills",
     "alerts": "no alerts are sent",
     "slo": "only `rpo` and `rto` are used, by status and drills",
     "cost": "no costs are computed",
@@ -49,7 +48,8 @@ class Config(Model):
         default_factory=Postgres, description="PostgreSQL databases, and what holds for all of them."
     )
     volumes: Volumes | None = Field(default=None, description="Persistent volumes, by what provides them.")
-    objects: Objects | None = Field(default=None, description="Kubernetes objects, backed up by Velero.")
+    objects: Objects | None = Field(default=None, description="Kubernetes objects, in Velero's own format.")
+    kubernetes: Kubernetes = Field(default_factory=Kubernetes, description="How the cluster is reached.")
     external: External | None = Field(default=None, description="What is protected elsewhere.")
     drills: Drills | None = Field(default=None, description="When backups are proven by restoring them.")
     alerts: Alerts | None = Field(default=None, description="Where alerts go.")
@@ -80,6 +80,30 @@ class Config(Model):
             rpo=etcd.rpo or self.slo.rpo,
             rto=etcd.rto or self.slo.rto,
         )
+
+    def resolved_objects(self) -> dict[str, ResolvedObjects]:
+        """Every schedule of objects with what holds for all of them merged in, by its name."""
+        objects = self.objects
+        if objects is None:
+            return {}
+        found = {}
+        for name, schedule in objects.schedules.items():
+            chosen = {
+                key: getattr(schedule if key in schedule.model_fields_set else objects, key)
+                for key in ObjectChoices.model_fields
+            }
+            found[name] = ResolvedObjects(
+                **chosen,
+                name=name,
+                schedule=schedule.schedule,
+                timezone=self.timezone,
+                keep=schedule.keep.policy(),
+                store=objects.store or self.default_store,
+                prefix=objects.prefix,
+                rpo=schedule.rpo or self.slo.rpo,
+                rto=schedule.rto or self.slo.rto,
+            )
+        return found
 
     def unacted(self) -> list[str]:
         """A sentence for each section that is read and checked but not yet acted on by this version."""

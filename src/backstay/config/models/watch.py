@@ -5,7 +5,18 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from backstay.config.models.common import Cron, Duration, Model, Number, Positive, Secret, Size, Text, matching
+from backstay.config.models.common import (
+    Cron,
+    Duration,
+    FullPath,
+    Model,
+    Number,
+    Positive,
+    Secret,
+    Size,
+    Text,
+    matching,
+)
 
 EMAIL = r"[^@\s]+@[^@\s]+"
 WITH_CREDENTIALS = re.compile(r"[a-z0-9+]+://[^/]*@", re.IGNORECASE)
@@ -62,6 +73,12 @@ class Drills(Model):
     schedule: Cron | None = Field(default=None, description="When drills run.", examples=["0 6 * * 0"])
     max_age: Duration | None = Field(
         default=None, description="A proof older than this no longer counts.", examples=["30d"]
+    )
+    kube_apiserver: FullPath | None = Field(
+        default=None,
+        description="The program kube-apiserver, with which drills of etcd and of objects serve what came back. "
+        "When not set: that on PATH, if there is one.",
+        examples=["/usr/local/bin/kube-apiserver"],
     )
 
 

@@ -19,7 +19,12 @@ from backstay.tiers.etcd.controlplane import (
 
 
 def control_plane(
-    etcd: ResolvedEtcd, *, secret_token: Callable[[], str | None], encrypted: bool, spool: Path
+    etcd: ResolvedEtcd,
+    *,
+    secret_token: Callable[[], str | None],
+    encrypted: bool,
+    spool: Path,
+    kube_apiserver: str | None = None,
 ) -> ControlPlane:
     """``secret_token`` gives the configured token, None where none is; ``spool`` is where a snapshot lies when the
     configuration names no folder. Contacts nothing."""
@@ -42,6 +47,7 @@ def control_plane(
         zipped=etcd.compression == "zip",
         encrypted=encrypted,
         server_files=etcd.server_files,
+        kube_apiserver=kube_apiserver,
     )
     return plane
 

@@ -72,6 +72,7 @@ class ControlPlane:
     zipped: bool = True  # as k3s's own compressed snapshots
     encrypted: bool = False  # whether artifacts are, so that secrets may be among them
     server_files: bool = True  # also back up what a restore needs beside the snapshot
+    kube_apiserver: str | None = None  # the program that drills serve a restored etcd with; None: that on PATH
 
     @property
     def target(self) -> Target:

@@ -1,15 +1,16 @@
 """A drill: the snapshot restored into an etcd of its own by the stock tool, started, asked, timed and removed.
 
-What a server of the control plane would do with it beyond that (k3s opening its bootstrap data, Kubernetes starting on
-it) is checked as far as it can be without one: the token must open it.
+What a server of the control plane would do with it beyond that is checked as far as it can be without one: the token of
+k3s must open its bootstrap data, and where there is a kube-apiserver it is started on it and reads every object.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
+from backstay.cluster.localetcd.programs import find, version_of
 from backstay.cluster.proc import run
 from backstay.cluster.scratch import sweep
-from backstay.core.errors import Corrupt, DrillFailed, NotFound, SourceError, ToolError, ToolTooOld
+from backstay.core.errors import ClusterError, Corrupt, DrillFailed, NotFound, SourceError, ToolError, ToolTooOld
 from backstay.core.model import Backup, Finding, Outcome, Plan, Severity, Step
 from backstay.core.units import counted, format_count, format_size
 from backstay.tiers.base import RestoreRequest, Source
@@ -20,9 +21,9 @@ from backstay.tiers.etcd.drilling import Drilling, of_token
 from backstay.tiers.etcd.facts import look_into, read_facts
 from backstay.tiers.etcd.file.census import resource_of
 from backstay.tiers.etcd.file.survey import survey
-from backstay.tiers.etcd.localserver.programs import find, version_of
 from backstay.tiers.etcd.restore.fetch import fetch, size_of
 from backstay.tiers.etcd.scratch import NAME, Scratch, scratch_etcd
+from backstay.tiers.etcd.served import reader_for, served
 
 RESTORE_SECONDS = 1800.0
 FREE_SHARE = 2.5  # the snapshot and the database made of it lie on the disk together
@@ -40,6 +41,7 @@ def plan(plane: ControlPlane, backup: Backup, request: RestoreRequest) -> Plan:
             f"{backup.id} is of etcd {recorded}, and the etcd found here is {version}",
             hint=f"Install etcd {recorded} or newer, or set etcd.bin to a folder that has it. Nothing was started.",
         )
+    reader = reader_for(plane, backup)
     size = int(backup.contents.get("size_bytes", 0))
     keys = f"{counted(int(backup.contents.get('keys', 0)), 'key')}, {format_size(size)}"
     where = f"a scratch etcd {version} on this machine"
@@ -52,8 +54,14 @@ def plan(plane: ControlPlane, backup: Backup, request: RestoreRequest) -> Plan:
             Step("restore", keys, "etcdutl snapshot restore"),
             Step("start", where),
             Step("check", "HashKV, revision, keys of every resource, server token"),
+            *(
+                [Step("serve", f"every object read through kube-apiserver {reader.version}", "it reaches nothing else")]
+                if reader.program
+                else []
+            ),
             Step("remove", "everything again", "also when it is killed"),
         ),
+        notes=(reader.why.message,) if reader.why else (),
         details={"backup": backup.id, "stamp": request.stamp, "etcd": version},
     )
 
@@ -104,6 +112,23 @@ class Drill(Drilling):
                 self.findings += self._compare(client, path, backup)
             if self.plane.is_rancher:
                 self.findings.append(of_token(read_facts(look_into(path, self.plane), self.plane).token))
+        self._serve(scratch, backup)
+
+    def _serve(self, scratch: Scratch, backup: Backup) -> None:
+        """As the last: the API server writes to the etcd it is started on."""
+        reader = reader_for(self.plane, backup)
+        if reader.why is not None:
+            self.findings.append(reader.why)
+        if reader.program is None or self.went_wrong:
+            return
+        try:
+            with self.phase("serve"):
+                self.findings += served(self.plane, scratch, backup, reader.program, reader.version)
+        except (ToolError, ClusterError) as error:
+            raise DrillFailed(
+                f"{backup.id} was restored, and could not be read through kube-apiserver: {error.message}",
+                hint=f"{error.hint}\netcd itself has all of it. Nothing is left of the drill.".strip(),
+            ) from error
 
     def _restore(self, path: Path, scratch: Scratch) -> bool:
         peer = scratch.server.peer_url

@@ -6,14 +6,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from backstay.cluster.localetcd import certificates
+from backstay.cluster.localetcd.programs import find
+from backstay.cluster.localetcd.server import EtcdServer
 from backstay.cluster.scratch import guarded, not_made
 from backstay.cluster.tempfolder import temp_folder
 from backstay.core.errors import SourceError, ToolError, ToolMissing
 from backstay.tiers.etcd.api.spool import FULL
 from backstay.tiers.etcd.controlplane import ControlPlane, TlsFiles
-from backstay.tiers.etcd.localserver import certificates
-from backstay.tiers.etcd.localserver.programs import find
-from backstay.tiers.etcd.localserver.server import EtcdServer
 
 NAME = "drill"
 SETTING = "etcd.spool"
@@ -82,12 +82,12 @@ def scratch_etcd(plane: ControlPlane, root: Path) -> Iterator[Scratch]:
         files = folder / "tls"
         try:
             files.mkdir(mode=0o700)
-            server_tls, client_tls = certificates.issue(files)
+            server_tls, shown = certificates.issue(files)
         except OSError as error:
             raise not_made("scratch etcd", root, error) from error
         server = EtcdServer(folder, program=program, name=NAME, tls=server_tls, fsync=False)
         try:
-            yield Scratch(folder, server, client_tls)
+            yield Scratch(folder, server, TlsFiles(shown.ca, shown.cert, shown.key))
         finally:
             with suppress(ToolError, OSError):  # the guard has stronger means, and comes next
                 server.kill()

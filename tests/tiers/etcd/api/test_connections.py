@@ -11,6 +11,7 @@ import grpc
 import pytest
 from cryptography.hazmat.primitives import serialization
 
+from backstay.cluster.localetcd.server import EtcdServer, ServerTls
 from backstay.core.errors import SourceError, UsageError
 from backstay.tiers.etcd.api import probe
 from backstay.tiers.etcd.api.certificates import client_fault
@@ -18,7 +19,6 @@ from backstay.tiers.etcd.api.channel import address, is_loopback
 from backstay.tiers.etcd.api.client import EtcdClient
 from backstay.tiers.etcd.api.trouble import Reason
 from backstay.tiers.etcd.controlplane import TlsFiles
-from backstay.tiers.etcd.localserver.server import EtcdServer, ServerTls
 from tests.fixtures.etcd import client_of, program
 from tests.tiers.etcd.api.fake import fake
 

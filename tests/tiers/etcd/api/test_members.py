@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from backstay.cluster.localetcd.server import EtcdServer
 from backstay.core.errors import SourceError, UsageError
 from backstay.tiers.etcd import wire
 from backstay.tiers.etcd.api.client import EtcdClient
 from backstay.tiers.etcd.api.members import choose
-from backstay.tiers.etcd.localserver.server import EtcdServer
 from tests.fixtures.account import not_root
 from tests.fixtures.etcd import cluster, fill, program
 from tests.tiers.etcd.api.fake import fake, kine

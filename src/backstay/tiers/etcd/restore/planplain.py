@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from backstay.cluster.localetcd import programs
 from backstay.core.errors import UsageError
 from backstay.core.model import Backup, Plan, Step
 from backstay.core.units import listed
 from backstay.tiers.base import RestoreRequest
 from backstay.tiers.etcd.controlplane import ControlPlane, Flavor
-from backstay.tiers.etcd.localserver import programs
 from backstay.tiers.etcd.restore import members, notes, preflight
 from backstay.tiers.etcd.restore.kubeadm import ETCD, etcd_flags, manifests_folder, service_flags
 from backstay.tiers.etcd.restore.leftovers import WORK, leftovers

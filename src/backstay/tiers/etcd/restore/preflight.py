@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from backstay.cluster.localetcd import programs
 from backstay.core.errors import RestoreError, ToolError, ToolMissing, ToolTooOld, UsageError
 from backstay.core.model import Backup
 from backstay.core.units import format_size
 from backstay.tiers.base import Source
 from backstay.tiers.etcd import token
 from backstay.tiers.etcd.controlplane import ControlPlane, Flavor
-from backstay.tiers.etcd.localserver import programs
 from backstay.tiers.etcd.restore.members import is_this
 from backstay.tiers.etcd.restore.services import System
 from backstay.tiers.etcd.restore.settings import ServerSettings

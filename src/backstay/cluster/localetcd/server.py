@@ -37,6 +37,15 @@ class ServerTls:
 
 
 @dataclass(frozen=True)
+class ClientTls:
+    """The certificate a client shows, and the CA that the server's must be signed by."""
+
+    ca: Path
+    cert: Path
+    key: Path
+
+
+@dataclass(frozen=True)
 class _Ports:
     client: int
     peer: int

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from backstay.cluster.localetcd import programs
+from backstay.cluster.localetcd.programs import find, version_of
+from backstay.cluster.localetcd.server import EtcdServer
 from backstay.cluster.processes import alive, free_ports
 from backstay.core.errors import ToolError, ToolMissing
-from backstay.tiers.etcd.localserver import programs
-from backstay.tiers.etcd.localserver.programs import find, version_of
-from backstay.tiers.etcd.localserver.server import EtcdServer
-from tests.fixtures.etcd import client_of, program
+from backstay.tiers.etcd.api.spool import receive
+from tests.fixtures.etcd import client_of, fill, program
 
 
 def script(path, text):
@@ -100,14 +101,15 @@ def test_data_and_ports_outlive_a_stop_and_a_kill(tmp_path):
             assert client.get(b"/a").value == b"1"
 
 
-def test_it_listens_on_this_machine_only(plain):
-    ports = {int(word) for word in (plain.folder / "ports").read_text().split()}
-    listening = set()
-    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
-        for line in table.read_text().splitlines()[1:]:
-            host, _, port = line.split()[1].partition(":")
-            if line.split()[3] == "0A" and int(port, 16) in ports:
-                listening.add(host)
+def test_it_listens_on_this_machine_only(tmp_path):
+    with made(tmp_path) as server:
+        ports = {int(word) for word in (server.folder / "ports").read_text().split()}
+        listening = set()
+        for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+            for line in table.read_text().splitlines()[1:]:
+                host, _, port = line.split()[1].partition(":")
+                if line.split()[3] == "0A" and int(port, 16) in ports:
+                    listening.add(host)
     assert listening == {"0100007F"}
 
 
@@ -130,7 +132,7 @@ def test_it_outlives_its_maker_and_its_ctrl_c(tmp_path):
     code = f"""
 import os, signal
 from pathlib import Path
-from backstay.tiers.etcd.localserver.server import EtcdServer
+from backstay.cluster.localetcd.server import EtcdServer
 server = EtcdServer(Path({str(tmp_path)!r}), program=Path({str(program("etcd"))!r}), fsync=False)
 server.start()
 print(server.pid, flush=True)
@@ -209,15 +211,15 @@ def test_a_pid_that_is_another_programs_now_is_not_ours(tmp_path):
     assert not (tmp_path / "pid").exists()
 
 
-def test_a_restored_snapshot_is_served(tmp_path, client):
-    from backstay.tiers.etcd.api.spool import receive
-
-    receive(client, tmp_path / "snapshot", advance=lambda _: None, expected_bytes=0)
-    server = made(tmp_path / "server")
-    command = [program("etcdutl"), "snapshot", "restore", tmp_path / "snapshot", "--data-dir", server.data]
-    command += ["--name", server.name, "--initial-cluster", f"{server.name}={server.peer_url}"]
-    command += ["--initial-advertise-peer-urls", server.peer_url]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
-    with server, client_of(server) as restored:
-        assert restored.hash_kv().hash == client.hash_kv().hash
-        assert restored.count(b"/registry/") == client.count(b"/registry/")
+def test_a_restored_snapshot_is_served(tmp_path):
+    with made(tmp_path / "origin") as origin, client_of(origin) as client:
+        fill(client, 300)
+        receive(client, tmp_path / "snapshot", advance=lambda _: None, expected_bytes=0)
+        server = made(tmp_path / "server")
+        command = [program("etcdutl"), "snapshot", "restore", tmp_path / "snapshot", "--data-dir", server.data]
+        command += ["--name", server.name, "--initial-cluster", f"{server.name}={server.peer_url}"]
+        command += ["--initial-advertise-peer-urls", server.peer_url]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        with server, client_of(server) as restored:
+            assert restored.hash_kv().hash == client.hash_kv().hash
+            assert restored.count(b"/registry/") == client.count(b"/registry/") == 300

@@ -1,0 +1,149 @@
+"""Kubernetes objects: backup against a bare list of the same, restore against bare creates of the same."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+from tests.cluster.control_plane import ControlPlane
+
+from backstay.core.units import format_count
+from bench.arena import BACKSTAY_BUCKET, Arena
+from bench.figures import as_json, disturbance, json_result, mib, rounds, seconds, times
+from bench.kubernetes import control_plane, fill
+from bench.measure import Run, spread
+from bench.result import Ratio, Result
+
+SIZES = (10_000, 100_000)
+LARGE = "BENCH_OBJECTS"  # in the environment: one more size, such as 300000
+RESTORED = 5_000
+THREADS = 8
+BACKUP, LISTED = "backstay backup objects", "bare LIST in pages, decoded"
+RESTORE, CREATED = "backstay restore", "bare parallel creates"
+COLUMNS = ("", "seconds", "objects/s", "stored", "peak RSS", "client CPU s")
+CONFIG = """\
+cluster: bench
+stores:
+  main: {{url: "s3://{bucket}", endpoint: "{endpoint}", credentials: "file:{credentials}"}}
+kubernetes: {{kubeconfig: {kubeconfig}}}
+objects:
+  workers: {threads}
+  schedules:
+    bench-{size}: {{schedule: "0 2 * * *"}}
+"""
+_numbers = count(1)
+
+
+def run(arena: Arena) -> Result:
+    """Measure each size, and one restore."""
+    result = Result("objects", "Kubernetes objects into SeaweedFS, on one machine with the API server", COLUMNS)
+    sizes = (*SIZES, *([int(os.environ[LARGE])] if os.environ.get(LARGE) else []))
+    for size in sizes:
+        with _cluster(arena, size) as cluster:
+            ways = {BACKUP: partial(_backup, arena, cluster), LISTED: partial(_listed, arena, cluster)}
+            _add_backup(result, cluster, rounds(arena, f"{format_count(size)} objects", ways))
+            if size == SIZES[0]:
+                again = {RESTORE: partial(_restore, arena, cluster), CREATED: partial(_created, arena, cluster)}
+                _add_restore(result, rounds(arena, f"restore of {format_count(RESTORED)}", again))
+    return result
+
+
+@dataclass(frozen=True)
+class _Cluster:
+    """A control plane with ``size`` objects, and the configuration that backs it up."""
+
+    plane: ControlPlane
+    size: int
+    config: Path
+
+    @property
+    def target(self) -> str:
+        return f"objects/bench-{self.size}"
+
+
+@contextmanager
+def _cluster(arena: Arena, size: int) -> Iterator[_Cluster]:
+    arena.say(f"filling a control plane with {format_count(size)} objects")
+    folder = arena.folder / f"objects-{size}"
+    folder.mkdir()
+    with control_plane(folder / "plane") as plane:
+        fill(plane, size)
+        config = folder / "backstay.yaml"
+        config.write_text(
+            CONFIG.format(
+                bucket=BACKSTAY_BUCKET,
+                endpoint=arena.s3_endpoint,
+                credentials=arena.credentials,
+                kubeconfig=plane.kubeconfig,
+                threads=THREADS,
+                size=size,
+            )
+        )
+        yield _Cluster(plane, size, config)
+
+
+def _backup(arena: Arena, cluster: _Cluster) -> Run:
+    return _backstay(arena, cluster, "backup", cluster.target)
+
+
+def _restore(arena: Arena, cluster: _Cluster) -> Run:
+    """As many objects as the bare creates make, into namespaces that are not there yet."""
+    number = next(_numbers)
+    spaces = [f"team-{each}" for each in range(RESTORED * 40 // cluster.size)]
+    maps = [word for space in spaces for word in ("--namespace-map", f"{space}:{space}-{number}")]
+    chosen = ["--include-namespaces", ",".join(spaces), "--resources", "configmaps", *maps]
+    return _backstay(
+        arena, cluster, "restore", cluster.target, *chosen, "--wait", "0", "--confirm", f"bench-{cluster.size}"
+    )
+
+
+def _backstay(arena: Arena, cluster: _Cluster, *words: str) -> Run:
+    environment = {**arena.environment, "BACKSTAY_CONFIG": str(cluster.config)}
+    return arena.run(arena.backstay(*words, "--json", "--no-progress"), env=environment)
+
+
+def _listed(arena: Arena, cluster: _Cluster) -> Run:
+    return arena.run([sys.executable, "-m", "bench.plainlist", str(cluster.plane.kubeconfig)], env=arena.environment)
+
+
+def _created(arena: Arena, cluster: _Cluster) -> Run:
+    words = [str(cluster.plane.kubeconfig), f"bare-{next(_numbers)}", str(RESTORED), str(THREADS)]
+    return arena.run([sys.executable, "-m", "bench.plaincreate", *words], env=arena.environment)
+
+
+def _add_backup(result: Result, cluster: _Cluster, found: dict[str, list[Run]]) -> None:
+    own, bare, size = found[BACKUP], found[LISTED], format_count(cluster.size)
+    stored = int(json_result(own[-1])["size_bytes"])
+    listed = int(bare[-1].output)
+    for way, runs in found.items():
+        _row(result, f"{way}, {size}", runs, listed, f"{stored / 1e6:.1f} MB" if way == BACKUP else "-")
+    result.notes += disturbance(found)
+    result.ratios += [
+        Ratio(f"objects {size}: rate of Backstay, of a bare LIST", f"{times(bare, own):.2f}", "at least 0.5"),
+        Ratio(
+            f"objects {size}: peak RSS of Backstay", mib(max(one.peak_bytes for one in own)), "at most 256 MiB, flat"
+        ),
+    ]
+
+
+def _add_restore(result: Result, found: dict[str, list[Run]]) -> None:
+    for way, runs in found.items():
+        _row(result, f"{way}, {format_count(RESTORED)}", runs, RESTORED, "-")
+    result.notes += disturbance(found)
+    result.ratios.append(
+        Ratio(
+            "restore: rate of Backstay, of bare creates", f"{times(found[CREATED], found[RESTORE]):.2f}", "at least 0.6"
+        )
+    )
+
+
+def _row(result: Result, name: str, runs: list[Run], objects: int, stored: str) -> None:
+    peak = mib(max(one.peak_bytes for one in runs))
+    cpu = f"{sum(one.client_seconds for one in runs) / len(runs):.1f}"
+    rate = f"{objects / seconds(runs):.0f}"
+    result.rows.append((name, spread([one.seconds for one in runs]), rate, stored, peak, cpu))
+    result.figures[name] = {"runs": [as_json(one) for one in runs]}

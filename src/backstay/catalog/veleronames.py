@@ -1,0 +1,56 @@
+"""How Velero names what it writes, as far as its schedules give a time: ``<schedule>-YYYYmmddHHMMSS``.
+
+Source, in Velero: pkg/persistence/object_store_layout.go for keys, pkg/controller/schedule_controller.go for names.
+"""
+
+import re
+from dataclasses import dataclass
+from shlex import quote
+
+from backstay.catalog import keys
+from backstay.catalog.foreign import WARNINGS, Named
+
+_FOLDER = re.compile(r"(?P<schedule>.+)-(?P<day>[0-9]{8})(?P<time>[0-9]{6})", re.ASCII)
+
+
+@dataclass(frozen=True)
+class VeleroNaming:
+    """Where the backups of one schedule are: ``<prefix>/backups/<schedule>-YYYYmmddHHMMSS/``. See ``foreign.Names``.
+
+    Backstay writes the same names, so a folder is foreign when no run of Backstay has its second. Only the archive says
+    anything: whatever else is there is Velero's, and none of it is ever taken for litter.
+    """
+
+    prefix: str
+    schedule: str
+    warnings: tuple[str, ...] = (
+        *WARNINGS[:1],
+        "No checksum was kept: what Velero listed is compared with what is in the archive.",
+        "Whether Velero called it complete is read from its own file when it is verified or restored.",
+    )
+
+    @property
+    def start(self) -> str:
+        """See ``Names.start``."""
+        return f"{self.prefix}/backups/{self.schedule}-"
+
+    def parse(self, key: str) -> Named | None:
+        """See ``Names.parse``."""
+        folder, _, file = key.removeprefix(f"{self.prefix}/backups/").partition("/")
+        match = _FOLDER.fullmatch(folder)
+        if match is None or match["schedule"] != self.schedule or file != f"{folder}.tar.gz":
+            return None
+        stamp = f"{match['day']}-{match['time']}"
+        beside = key.removesuffix(file) + "velero-backup.json"
+        return (
+            Named(stamp, True, encoding=("gzip",), more=(("velero-backup", beside),)) if keys.is_stamp(stamp) else None
+        )
+
+    def by_hand(self, url: str, named: Named) -> tuple[str, ...]:  # noqa: ARG002 - there is one form
+        """See ``Names.by_hand``."""
+        file = url.rpartition("/")[2]
+        return (
+            f"With Velero: velero restore create --from-backup {quote(file.removesuffix('.tar.gz'))} --wait",
+            f"Without: fetch {url}",
+            f"tar -xzf {quote(file)}   (an object in each file: resources/<kind>/namespaces/<namespace>/<name>.json)",
+        )

@@ -1,0 +1,1 @@
+"""Kubernetes objects, in Velero's own format: captured, proven, restored in waves."""

@@ -1,0 +1,107 @@
+"""Owner references given back: by the uid that the owner has now.
+
+They were taken out of every object before it was made: with an old uid the garbage collector deletes the object. Once
+the owners are there too, each object that this restore has made gets those back whose owner exists.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from backstay.cluster.base import Cluster, Item, Object, Resource
+from backstay.core.errors import ClusterError, ClusterUnreachable, ObjectNotFound
+from backstay.core.model import Finding, Severity
+from backstay.core.units import format_count
+from backstay.tiers.objects.change.clean import MARK, items
+from backstay.tiers.objects.restore.chosen import Chosen
+from backstay.tiers.objects.restore.parallel import each
+from backstay.tiers.objects.restore.served import Served
+from backstay.tiers.objects.restore.tally import TOLD, called
+from backstay.tiers.objects.restore.versions import version_in
+
+REMEMBERED = 10_000  # uids of owners kept in memory
+
+
+@dataclass
+class Owners:
+    """Gives them back. ``namespaces`` maps the backup's to the cluster's."""
+
+    cluster: Cluster
+    chosen: Chosen
+    served: Served
+    stamp: str
+    namespaces: Mapping[str, str]
+    findings: list[Finding] = field(default_factory=list)
+    given: int = 0
+    _uids: dict[tuple[str, str, str], str] = field(default_factory=dict)
+
+    def give_back(self, resources: Iterable[str]) -> None:
+        """For all objects of these kinds that this restore has made. What cannot be done is a finding."""
+        for name in resources:
+            resource = self.served.find(name, version_in(self.chosen, name))
+            if resource is not None:
+                each(self._missing(resource), self._give(resource))
+
+    def _missing(self, resource: Resource) -> Iterator[tuple[Item, list[Mapping[str, Any]]]]:
+        """Objects without owners, and the references that the backup has of them."""
+        for item in self.cluster.list(resource, labels=f"{MARK}={self.stamp}"):
+            live: Object = msgspec.json.decode(item.json, type=dict)
+            stored = None if items(live, "metadata", "ownerReferences") else self._stored(resource.name, item)
+            if stored:
+                yield item, [dict(owner) for owner in items(stored, "metadata", "ownerReferences")]
+
+    def _stored(self, resource: str, item: Item) -> Object | None:
+        origins = [old for old, new in self.namespaces.items() if new == item.namespace]
+        for namespace in (*origins, item.namespace):
+            if stored := self.chosen.read(resource, namespace, item.name):
+                return stored
+        return None
+
+    def _give(self, resource: Resource) -> Any:
+        def give(found: tuple[Item, list[Mapping[str, Any]]]) -> None:
+            item, owners = found
+            try:
+                known = [{**owner, "uid": uid} for owner in owners if (uid := self._uid(owner, item.namespace))]
+                if known:
+                    self.cluster.apply(resource, _patch(resource, item, known), force=True)
+                    self.given += 1
+            except ClusterUnreachable:
+                raise
+            except ClusterError as error:
+                self._tell(called(resource.name, item.namespace, item.name), error)
+
+        return give
+
+    def _uid(self, owner: Mapping[str, Any], namespace: str) -> str:
+        """What the owner is called by now; empty where it is not there."""
+        resource = self.served.of_kind(str(owner.get("apiVersion")), str(owner.get("kind")))
+        if resource is None:
+            return ""
+        place = namespace if resource.namespaced else ""
+        key = (resource.name, place, str(owner.get("name")))
+        if key not in self._uids:
+            if len(self._uids) >= REMEMBERED:
+                self._uids.clear()
+            try:
+                self._uids[key] = str(self.cluster.get(resource, key[2], place)["metadata"]["uid"])
+            except ObjectNotFound:
+                self._uids[key] = ""
+        return self._uids.get(key, "")
+
+    def _tell(self, what: str, error: ClusterError) -> None:
+        if len(self.findings) < TOLD:
+            words = f"{what} did not get its owner back: {error.message}"
+            self.findings.append(Finding(Severity.WARNING, words, "restore.owner"))
+
+    def words(self) -> str:
+        """For the progress line."""
+        return f"{format_count(self.given)} owners"
+
+
+def _patch(resource: Resource, item: Item, owners: list[dict[str, Any]]) -> Object:
+    metadata: dict[str, Any] = {"name": item.name, "ownerReferences": owners}
+    if item.namespace:
+        metadata["namespace"] = item.namespace
+    return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}

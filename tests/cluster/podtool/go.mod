@@ -1,0 +1,3 @@
+module backstay.invalid/testbed/podtool
+
+go 1.26.0
