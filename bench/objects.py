@@ -97,7 +97,7 @@ def _restore(arena: Arena, cluster: _Cluster) -> Run:
     maps = [word for space in spaces for word in ("--namespace-map", f"{space}:{space}-{number}")]
     chosen = ["--include-namespaces", ",".join(spaces), "--resources", "configmaps", *maps]
     return _backstay(
-        arena, cluster, "restore", cluster.target, *chosen, "--wait", "0", "--confirm", f"bench-{cluster.size}"
+        arena, cluster, "restore", cluster.target, *chosen, "--wait", "0", "--confirm", cluster.target
     )
 
 

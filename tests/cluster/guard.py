@@ -17,19 +17,19 @@ import sys
 import time
 from pathlib import Path
 
-PROGRAMS = {b"kubernetes", b"etcd"}
+PROGRAMS = {b"kubernetes", b"etcd", b"velero", b"velero-plugin-for-aws"}
 SECONDS = 30.0
 
 
 def servers_in(folder: Path) -> list[int]:
-    """The ids of the servers whose flags name something below ``folder``."""
+    """The ids of the servers whose flags, or whose own names, name something below ``folder``."""
     mark = os.fsencode(f"{folder}/")
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
                 words = (entry / "cmdline").read_bytes().split(b"\0")
-                if words[0].rpartition(b"/")[2] in PROGRAMS and any(mark in word for word in words[1:]):
+                if words[0].rpartition(b"/")[2] in PROGRAMS and any(mark in word for word in words):
                     found.append(int(entry.name))
     return found
 

@@ -72,7 +72,10 @@ def test_everything_comes_back_in_waves(restoring):
     outcome = restoring.run()
     assert outcome.ok, outcome.findings
     created = [call[1] for call in restoring.cluster.calls if call[0] == "create"]
-    order = [created.index(name) for name in (fakes.CRDS.name, "namespaces", "secrets", "pods", "replicasets.apps")]
+    order = [
+        created.index(name)
+        for name in (fakes.CRDS.name, "namespaces", "secrets", "pods", "deployments.apps", "replicasets.apps")
+    ]
     assert order == sorted(order)
     assert created.index("deployments.apps") < created.index("resourcequotas")
     assert created[-1] == "validatingwebhookconfigurations.admissionregistration.k8s.io"
@@ -109,7 +112,30 @@ def test_replica_sets_of_a_deployment_come_without_pods(restoring):
     restoring.run()
     found = restoring.cluster.peek(fakes.kind("replicasets.apps", "ReplicaSet"), "web-5d", "shop")
     assert found["spec"]["replicas"] == 0
-    assert "ownerReferences" not in found["metadata"]
+    [reference] = found["metadata"]["ownerReferences"]
+    assert reference["uid"] == restoring.cluster.peek(fakes.DEPLOYMENTS, "web", "shop")["metadata"]["uid"]
+
+
+def test_history_without_its_owner_is_not_made(restoring):
+    restoring.cluster.fail("create", "deployments.apps", ObjectInvalid("no"))
+    outcome = restoring.run()
+    assert [finding.message for finding in outcome.findings[:2]] == [
+        "deployments.apps shop/web: no",
+        "replicasets.apps shop/web-5d: its owner is not there",
+    ]
+
+
+def test_history_that_the_new_owner_made_first_counts_as_made(restoring):
+    create = restoring.cluster.create
+
+    def with_set(resource, body, *, dry_run=False):
+        made = create(resource, body, dry_run=dry_run)
+        if resource.name == "deployments.apps":
+            restoring.cluster.put(fakes.kind("replicasets.apps", "ReplicaSet"), "web-5d", "shop", spec={"replicas": 2})
+        return made
+
+    restoring.cluster.create = with_set
+    assert restoring.run().facts["created"] == 11
 
 
 def test_a_pod_stays_where_its_owner_is_not_restored(restoring):

@@ -25,18 +25,20 @@ from backstay.tiers.objects.change.modifiers import modify
 from backstay.tiers.objects.restore.request import Options
 
 _RESTORE_STATUS = "velero.io/restore-status"
-_ADOPTED = frozenset({"replicasets.apps", "controllerrevisions.apps"})  # their controllers take them back themselves
+_HISTORY = frozenset({"replicasets.apps", "controllerrevisions.apps"})
 
 
 @dataclass(frozen=True)
 class Ready:
     """An object as it is to be. ``status`` where it is to be restored too; ``owners`` are the references it had, by
-    which it is given back to them once they are there; ``history`` is one that only matters where it is missing."""
+    which it is given back to them once they are there. ``history`` is what a workload has made to be rolled back to: it
+    comes after its owner, and only where it is missing; ``with_owner`` then says that the owner is new, too."""
 
     body: Object
     status: Any = None
     owners: tuple[Mapping[str, Any], ...] = ()
     history: bool = False
+    with_owner: bool = False
 
     @property
     def name(self) -> str:
@@ -73,12 +75,12 @@ class Transform:
         if options.replicas_zero and resource == STARTS_AT_ONCE:
             return Left("a pod that stands alone would start at once")
         namespace = str(stored["metadata"].get("namespace", ""))
-        history = resource in _ADOPTED and owner_in(around, stored) is not None
+        history = resource in _HISTORY and owner_in(around, stored) is not None
         status = stored.get("status") if self._wants_status(resource, stored) else None
-        owners = () if resource in _ADOPTED else tuple(items(stored, "metadata", "ownerReferences"))
+        owners = tuple(items(stored, "metadata", "ownerReferences"))
         body = self._changed(resource, stored)
         if options.replicas_zero or (history and resource == "replicasets.apps"):
-            scale_to_zero(resource, body)  # its Deployment scales the one it needs, when it has taken it back
+            scale_to_zero(resource, body)  # its Deployment scales the one it needs
         identity = body["metadata"].get("namespace"), body["metadata"]["name"]
         body = modify(self._rules, resource, namespace, body)
         return Ready(self._signed(body, *identity), status, owners, history)

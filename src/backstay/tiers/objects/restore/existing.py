@@ -34,8 +34,8 @@ class Existing:
         if at(live, "metadata").get("deletionTimestamp"):
             self.wait_gone(resource, live)
             return self._create(resource, ready, Fate.CREATED)
-        if labels_of(live).get(MARK) == self.stamp:
-            return Result(Fate.CREATED)  # by this restore, before it was cut short
+        if labels_of(live).get(MARK) == self.stamp or ready.with_owner:
+            return Result(Fate.CREATED)  # by this restore, before it was cut short; or by its new owner just now
         return self._decide(resource, ready, live)
 
     def wait_gone(self, resource: Resource, live: Object) -> None:

@@ -1,8 +1,8 @@
 """The order in which kinds come back: waves, one after the other.
 
-After Velero's default resource priorities (pkg/cmd/server/config/config.go), with what those leave open: quotas when
-what they count is there, and last whatever can refuse or redirect requests (admission, aggregated APIs), because its
-backend is not up yet.
+After Velero's default resource priorities (pkg/cmd/server/config/config.go), with what those leave open: the history of
+workloads after these, quotas when what they count is there, and last whatever can refuse or redirect requests
+(admission, aggregated APIs), because its backend is not up yet.
 """
 
 from collections.abc import Iterable
@@ -32,13 +32,13 @@ FIRST = (
     "limitranges",
     "priorityclasses.scheduling.k8s.io",
     "pods",
-    "controllerrevisions.apps",
-    "replicasets.apps",
     "clusterclasses.cluster.x-k8s.io",
     "endpoints",
     "services",
 )
 LATE = (
+    "controllerrevisions.apps",  # the history of workloads, each given to its owner at once: see ``wave``
+    "replicasets.apps",
     "clusterbootstraps.run.tanzu.vmware.com",
     "clusters.cluster.x-k8s.io",
     "clusterresourcesets.addons.cluster.x-k8s.io",

@@ -13,15 +13,60 @@ import msgspec
 from backstay.cluster.base import Cluster, Item, Object, Resource
 from backstay.core.errors import ClusterError, ClusterUnreachable, ObjectNotFound
 from backstay.core.model import Finding, Severity
-from backstay.core.units import format_count
-from backstay.tiers.objects.change.clean import MARK, items
+from backstay.tiers.objects.change.clean import MARK, items, labels_of
 from backstay.tiers.objects.restore.chosen import Chosen
 from backstay.tiers.objects.restore.parallel import each
 from backstay.tiers.objects.restore.served import Served
 from backstay.tiers.objects.restore.tally import TOLD, called
 from backstay.tiers.objects.restore.versions import version_in
 
-REMEMBERED = 10_000  # uids of owners kept in memory
+REMEMBERED = 10_000  # owners kept in memory
+
+
+@dataclass(frozen=True)
+class Owner:
+    """One as it is now; without a uid it is not there. ``ours``: made by this restore."""
+
+    uid: str = ""
+    ours: bool = False
+
+
+NOBODY = Owner()
+
+
+@dataclass
+class Known:
+    """Looks owners up, each once. Safe from several threads."""
+
+    cluster: Cluster
+    served: Served
+    stamp: str
+    _owners: dict[tuple[str, str, str], Owner] = field(default_factory=dict)
+
+    def find(self, reference: Mapping[str, Any], namespace: str) -> Owner:
+        """The owner that a reference means, for an object of this namespace. Raises what a get raises."""
+        resource = self.served.of_kind(str(reference.get("apiVersion")), str(reference.get("kind")))
+        if resource is None:
+            return NOBODY
+        key = (resource.name, namespace if resource.namespaced else "", str(reference.get("name")))
+        owner = self._owners.get(key)
+        if owner is None:
+            if len(self._owners) >= REMEMBERED:
+                self._owners.clear()
+            owner = self._owners[key] = self._look(resource, key[2], key[1])
+        return owner
+
+    def references(self, owners: Iterable[Mapping[str, Any]], namespace: str) -> list[dict[str, Any]]:
+        """Those references whose owner is there, with its uid of now."""
+        found = [(reference, self.find(reference, namespace)) for reference in owners]
+        return [{**reference, "uid": owner.uid} for reference, owner in found if owner.uid]
+
+    def _look(self, resource: Resource, name: str, namespace: str) -> Owner:
+        try:
+            live = self.cluster.get(resource, name, namespace)
+        except ObjectNotFound:
+            return NOBODY
+        return Owner(str(live["metadata"]["uid"]), labels_of(live).get(MARK) == self.stamp)
 
 
 @dataclass
@@ -31,11 +76,11 @@ class Owners:
     cluster: Cluster
     chosen: Chosen
     served: Served
+    known: Known
     stamp: str
     namespaces: Mapping[str, str]
     findings: list[Finding] = field(default_factory=list)
     given: int = 0
-    _uids: dict[tuple[str, str, str], str] = field(default_factory=dict)
 
     def give_back(self, resources: Iterable[str]) -> None:
         """For all objects of these kinds that this restore has made. What cannot be done is a finding."""
@@ -63,9 +108,9 @@ class Owners:
         def give(found: tuple[Item, list[Mapping[str, Any]]]) -> None:
             item, owners = found
             try:
-                known = [{**owner, "uid": uid} for owner in owners if (uid := self._uid(owner, item.namespace))]
-                if known:
-                    self.cluster.apply(resource, _patch(resource, item, known), force=True)
+                references = self.known.references(owners, item.namespace)
+                if references:
+                    self.cluster.apply(resource, _patch(resource, item, references), force=True)
                     self.given += 1
             except ClusterUnreachable:
                 raise
@@ -74,30 +119,10 @@ class Owners:
 
         return give
 
-    def _uid(self, owner: Mapping[str, Any], namespace: str) -> str:
-        """What the owner is called by now; empty where it is not there."""
-        resource = self.served.of_kind(str(owner.get("apiVersion")), str(owner.get("kind")))
-        if resource is None:
-            return ""
-        place = namespace if resource.namespaced else ""
-        key = (resource.name, place, str(owner.get("name")))
-        if key not in self._uids:
-            if len(self._uids) >= REMEMBERED:
-                self._uids.clear()
-            try:
-                self._uids[key] = str(self.cluster.get(resource, key[2], place)["metadata"]["uid"])
-            except ObjectNotFound:
-                self._uids[key] = ""
-        return self._uids.get(key, "")
-
     def _tell(self, what: str, error: ClusterError) -> None:
         if len(self.findings) < TOLD:
             words = f"{what} did not get its owner back: {error.message}"
             self.findings.append(Finding(Severity.WARNING, words, "restore.owner"))
-
-    def words(self) -> str:
-        """For the progress line."""
-        return f"{format_count(self.given)} owners"
 
 
 def _patch(resource: Resource, item: Item, owners: list[dict[str, Any]]) -> Object:

@@ -18,7 +18,7 @@ from backstay.tiers.objects.restore.chosen import Chosen
 from backstay.tiers.objects.restore.existing import Existing
 from backstay.tiers.objects.restore.namespaces import Namespaces
 from backstay.tiers.objects.restore.order import waves
-from backstay.tiers.objects.restore.owners import Owners
+from backstay.tiers.objects.restore.owners import Known, Owners
 from backstay.tiers.objects.restore.parallel import THREADS
 from backstay.tiers.objects.restore.patience import Patience
 from backstay.tiers.objects.restore.put import Putter
@@ -115,13 +115,16 @@ class Restore:
         existing = Existing(cluster, self._options.existing, self._stamp, self._patience)
         namespaces = Namespaces(cluster, existing, chosen, transform, self._stamp)
         putter = Putter(cluster, existing, self._patience)
-        return Waves(cluster, chosen, served, transform, namespaces, putter, self._progress, self._threads)
+        known = Known(cluster, served, self._stamp)
+        return Waves(cluster, chosen, served, transform, namespaces, putter, known, self._progress, self._threads)
 
     def _owners(self, cluster: Cluster, work: Waves, kinds: list[str]) -> list[Finding]:
         if not kinds or OWNERS in self._journal.done:
             return []
         self._progress.phase("giving owners back")
-        owners = Owners(cluster, work.chosen, work.served, self._stamp, self._options.namespace_map)
+        namespaces = self._options.namespace_map
+        known = Known(cluster, work.served, self._stamp)  # anew: what was missing may be there by now
+        owners = Owners(cluster, work.chosen, work.served, known, self._stamp, namespaces)
         owners.give_back(kinds)
         self._journal.record(OWNERS, given=owners.given)
         return owners.findings

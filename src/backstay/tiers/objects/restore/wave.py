@@ -1,10 +1,11 @@
 """One wave of a restore: its objects read and changed in one thread, put into the cluster by several."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from backstay.cluster.base import Cluster, Object, Resource
+from backstay.core.errors import ClusterError, ClusterUnreachable
 from backstay.core.model import Progress
 from backstay.core.units import format_count
 from backstay.tiers.objects.archive.spooled import Entry
@@ -14,6 +15,7 @@ from backstay.tiers.objects.restore.chosen import CLAIMS, CRDS, VOLUMES, Chosen
 from backstay.tiers.objects.restore.definitions import wait_established
 from backstay.tiers.objects.restore.namespaces import Namespaces
 from backstay.tiers.objects.restore.order import Wave
+from backstay.tiers.objects.restore.owners import Known
 from backstay.tiers.objects.restore.parallel import each
 from backstay.tiers.objects.restore.put import Putter
 from backstay.tiers.objects.restore.ready import WORKLOADS
@@ -44,6 +46,7 @@ class Waves:
     transform: Transform
     namespaces: Namespaces
     putter: Putter
+    known: Known
     progress: Progress
     threads: int
     updated: set[tuple[str, str, str]] = field(default_factory=set)
@@ -105,9 +108,26 @@ class Waves:
         made.body["apiVersion"] = resource.api_version  # where the stored one is not served any more
         if entry.resource == CLAIMS:
             self._volumes.release(made.body)
+        if made.history:
+            return self._history(resource, entry, made)
         if made.owners:
             self._owned.add(entry.resource)
         return _Job(resource, entry, made)
+
+    def _history(self, resource: Resource, entry: Entry, made: Ready) -> _Job | Result:
+        """What a workload can be rolled back to, with its owner from the start: one without an owner is taken by any
+        workload whose selector fits."""
+        try:
+            references = self.known.references(made.owners, made.namespace)
+            new = any(self.known.find(owner, made.namespace).ours for owner in made.owners)
+        except ClusterUnreachable:
+            raise
+        except ClusterError as error:
+            return Result(Fate.FAILED, error.message)
+        if not references:
+            return Result(Fate.FAILED, "its owner is not there")
+        body = {**made.body, "metadata": {**made.body["metadata"], "ownerReferences": references}}
+        return _Job(resource, entry, replace(made, body=body, with_owner=new))
 
     def _transformed(self, entry: Entry, body: Object) -> Ready | Left | Result:
         try:
