@@ -5,6 +5,7 @@ import os
 import signal
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,9 @@ def test_the_guard_knows_an_api_server_by_its_folder(tmp_path):
     words = [sleeper, f"--cert-dir={tmp_path / 'x' / 'api'}", "--more"]
     with subprocess.Popen(words, start_new_session=True) as process:
         try:
+            deadline = time.monotonic() + 10
+            while not guard.servers_in(tmp_path / "x") and time.monotonic() < deadline:
+                time.sleep(0.02)  # it has no words yet when it has just begun
             assert guard.servers_in(tmp_path / "x") == [process.pid]
             assert guard.servers_in(tmp_path / "y") == []
         finally:

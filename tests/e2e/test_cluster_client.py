@@ -96,6 +96,8 @@ def test_write_read_change_delete(client, namespace):
         client.replace(MAPS, made)
     with pytest.raises(ObjectConflict):
         client.delete(MAPS, "a", namespace, uid="another")
+    client.delete(MAPS, "a", namespace, dry_run=True)
+    assert client.get(MAPS, "a", namespace)["data"] == {"k": "2"}
     client.delete(MAPS, "a", namespace, uid=changed["metadata"]["uid"])
     with pytest.raises(ObjectNotFound):
         client.delete(MAPS, "a", namespace)

@@ -107,9 +107,10 @@ class Client:
         options: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         if uid:
             options["preconditions"] = {"uid": uid}
-        params = query(dryRun="All" if dry_run else "")
+        if dry_run:
+            options["dryRun"] = ["All"]  # with a body the server does not look for it in the query, and deletes
         try:
-            self._json(_about("DELETE", "delete", resource, name, namespace, params, options))
+            self._json(_about("DELETE", "delete", resource, name, namespace, body=options))
         except ObjectNotFound as error:
             if not error.context.get("resent"):
                 raise  # else it was the attempt whose answer was lost that deleted it
