@@ -96,9 +96,7 @@ def _restore(arena: Arena, cluster: _Cluster) -> Run:
     spaces = [f"team-{each}" for each in range(RESTORED * 40 // cluster.size)]
     maps = [word for space in spaces for word in ("--namespace-map", f"{space}:{space}-{number}")]
     chosen = ["--include-namespaces", ",".join(spaces), "--resources", "configmaps", *maps]
-    return _backstay(
-        arena, cluster, "restore", cluster.target, *chosen, "--wait", "0", "--confirm", cluster.target
-    )
+    return _backstay(arena, cluster, "restore", cluster.target, *chosen, "--wait", "0", "--confirm", cluster.target)
 
 
 def _backstay(arena: Arena, cluster: _Cluster, *words: str) -> Run:
