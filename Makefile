@@ -5,13 +5,16 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 ARGS   ?=
 
-.PHONY: help demo test check bench e2e docs lock setup clean
+.PHONY: help demo demo-cluster test check bench e2e docs lock setup clean
 
 help:            ## this list
-	@grep -hE '^[a-z0-9]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
 
 demo: $(READY)   ## back up, lose and restore databases on embedded real servers (ARGS=--keep leaves them running)
 	@$(BIN)/backstay demo $(ARGS)
+
+demo-cluster: $(READY)   ## the same on a real Kubernetes with pods, as root; compiles it the first time (10 minutes)
+	@$(BIN)/backstay demo --cluster $(ARGS)
 
 test: $(READY)   ## every test, on real PostgreSQL and S3 servers
 	@$(BIN)/python -m pytest $(ARGS)

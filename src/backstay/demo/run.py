@@ -52,6 +52,7 @@ def end(world: World, story: Story, *, keep: bool) -> None:
     world.stop()
     world.remove()
     _say("The servers are stopped and the folder is removed. To look around: backstay demo --keep")
+    _say("Kubernetes objects on a real cluster with pods, as root and from a checkout: backstay demo --cluster")
 
 
 def _stop(world: World) -> int:
