@@ -12,7 +12,7 @@ from backstay.cli.output import Output, Style
 from backstay.cli.session import Given
 from backstay.cli.table import Column, pairs, table
 from backstay.cli.words import contents_words
-from backstay.core.model import Artifact, Backup, Proof, State
+from backstay.core.model import Backup, Proof, State
 from backstay.core.units import counted, format_count, format_duration, format_size, format_time
 
 TABLES_SHOWN = 12
@@ -119,7 +119,7 @@ def _tables(backup: Backup, output: Output) -> str:
 def _artifacts(backup: Backup, output: Output) -> str:
     columns = (Column("ARTIFACT"), Column("SIZE", right=True), Column("PLAIN", right=True), Column("KEY"))
     largest = sorted(backup.artifacts, key=lambda artifact: artifact.size_bytes, reverse=True)[:ARTIFACTS_SHOWN]
-    rows = [(one.role, format_size(one.size_bytes), _plain_size(one), one.key) for one in largest]
+    rows = [(one.role, _size(one.size_bytes), _size(one.plain_size_bytes), one.key) for one in largest]
     sums = [(one.role, f"sha256 {one.sha256}") for one in largest if one.sha256]
     more = len(backup.artifacts) - len(largest)
     blocks = [table(columns, rows, output.paint), *([pairs(sums)] if sums else [])]
@@ -127,8 +127,8 @@ def _artifacts(backup: Backup, output: Output) -> str:
     return "\n".join(blocks)
 
 
-def _plain_size(artifact: Artifact) -> str:
-    return format_size(artifact.plain_size_bytes) if artifact.plain_size_bytes >= 0 else "-"
+def _size(size_bytes: int) -> str:
+    return format_size(size_bytes) if size_bytes >= 0 else "-"
 
 
 def _proofs(proofs: list[Proof]) -> str:
