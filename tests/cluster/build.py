@@ -171,9 +171,8 @@ def _wanted(module: str) -> tuple[int, int]:
 
 
 def _packages(module: str) -> list[str]:
-    """What is compiled: the module's own program, or those of others that its go.mod names as tools."""
-    named = re.search(r"^tool \((.*?)^\)", (HERE / module / "go.mod").read_text(), re.MULTILINE | re.DOTALL)
-    return named[1].split() if named else ["."]
+    """What is compiled: the module's own program, and those of others that its go.mod names as tools."""
+    return [".", *re.findall(r"^tool (\S+)", (HERE / module / "go.mod").read_text(), re.MULTILINE)]
 
 
 def _environment() -> dict[str, str]:

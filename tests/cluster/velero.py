@@ -12,7 +12,7 @@ import json
 import os
 import signal
 import subprocess
-from pathlib import Path
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -81,9 +81,22 @@ class Velero:
         process, self._process = self._process, None
         if process is None:
             return
-        os.killpg(process.pid, signal.SIGKILL)  # its plugins are in its group
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # its plugins are in its group
         process.wait(START_SECONDS)
         self.plane.api.delete(f"/api/v1/namespaces/{self.namespace}")
+
+    def pause(self) -> None:
+        """Let it do nothing until ``resume``."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None
+        os.killpg(self._process.pid, number)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -98,9 +111,9 @@ class Velero:
         start = f"/apis/velero.io/v1/namespaces/{self.namespace}/{plural}"
         return f"{start}/{name}" if name else start
 
-    def make(self, kind: str, plural: str, name: str, spec: Object, **metadata: Any) -> Object:
+    def make(self, kind: str, plural: str, name: str, spec: Object, **more: Any) -> Object:
         """Create an object of Velero's."""
-        body = {"apiVersion": "velero.io/v1", "kind": kind, "metadata": {"name": name, **metadata}, "spec": spec}
+        body = {"apiVersion": "velero.io/v1", "kind": kind, "metadata": {"name": name}, "spec": spec, **more}
         return self.plane.api.post(self.path(plural), body)
 
     def ended(self, plural: str, name: str) -> Object:
@@ -130,13 +143,22 @@ class Velero:
         return "\n".join((self.folder / "server.log").read_text(errors="replace").splitlines()[-15:])
 
     def _install(self) -> None:
-        """Namespace, keys, and the one location."""
+        """Namespace, keys, a Deployment of its name, which it asks for at a restore, and the one location."""
         _made(self.plane, "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace",
                                                  "metadata": {"name": self.namespace}})  # fmt: skip
         bucket = self._bucket
-        keys = f"[default]\naws_access_key_id={bucket.access_key_id}\naws_secret_access_key={bucket.secret_access_key}\n"
+        keys = (
+            f"[default]\naws_access_key_id={bucket.access_key_id}\naws_secret_access_key={bucket.secret_access_key}\n"
+        )
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "cloud"}, "stringData": {"cloud": keys}}
         self.plane.api.post(f"/api/v1/namespaces/{self.namespace}/secrets", secret)
+        pods = {
+            "metadata": {"labels": {"deploy": "velero"}},
+            "spec": {"containers": [{"name": "velero", "image": "velero.invalid/velero:1"}]},
+        }
+        spec = {"replicas": 0, "selector": {"matchLabels": {"deploy": "velero"}}, "template": pods}
+        deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "velero"}, "spec": spec}
+        self.plane.api.post(f"/apis/apps/v1/namespaces/{self.namespace}/deployments", deployment)
         config = {"region": "us-east-1", "s3ForcePathStyle": "true", "s3Url": bucket.endpoint_url or ""}
         location: Object = {
             "provider": "aws",
@@ -147,7 +169,8 @@ class Velero:
             "objectStorage": {"bucket": bucket.bucket, "prefix": self._prefix},
             "config": {**config, "checksumAlgorithm": ""},
         }
-        self.make("BackupStorageLocation", "backupstoragelocations", "default", location)
+        # Said to be available from the start: else the first look into the bucket is a minute later.
+        self.make("BackupStorageLocation", "backupstoragelocations", "default", location, status={"phase": "Available"})
 
     def _launch(self) -> None:
         metrics, profiler = free_ports(2)
@@ -184,7 +207,7 @@ class Velero:
             if self._process.poll() is not None:
                 raise ToolError(f"velero ended while starting:\n{self.last_words()}")
             location = self.plane.api.get(self.path("backupstoragelocations", "default")).get("status", {})
-            if location.get("phase") == "Available":
+            if location.get("phase") == "Available" and location.get("lastValidationTime"):
                 return
         raise ToolError(f"velero's location was not available: {location}\n{self.last_words()}")
 
@@ -201,10 +224,3 @@ def _made(plane: ControlPlane, path: str, body: Object) -> None:
 def _condition(found: Object, name: str) -> bool:
     conditions = found.get("status", {}).get("conditions", ())
     return any(one["type"] == name and one["status"] == "True" for one in conditions)
-
-
-def program() -> Path | None:
-    """Velero's, if it has been compiled."""
-    from tests.cluster.build import built
-
-    return built("velero")

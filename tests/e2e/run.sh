@@ -9,13 +9,13 @@ if [ -n "$packages" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; th
   # shellcheck disable=SC2086
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null
 fi
-.venv/bin/python -m tests.cluster.build kubernetes coredns podtool >/dev/null
+.venv/bin/python -m tests.cluster.build kubernetes coredns podtool velero >/dev/null
 .venv/bin/python -m pytest tests/e2e
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 chmod 755 "$folder"
 .venv/bin/backstay demo --folder "$folder/demo" "$@"
-if [ -e "$folder/demo" ]; then
-  echo "error: the demo left $folder/demo behind" >&2
-  exit 1
-fi
+.venv/bin/backstay demo --cluster --folder "$folder/cluster"
+for left in "$folder"/*; do
+  [ ! -e "$left" ] || { echo "error: a demo left $left behind" >&2; exit 1; }
+done

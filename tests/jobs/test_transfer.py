@@ -7,6 +7,7 @@ from io import BytesIO
 import pyrage
 import pytest
 
+from backstay.core.errors import Corrupt
 from backstay.core.model import Target, TierKind
 from backstay.core.retention import KeepPolicy
 from backstay.jobs.context import TargetSettings
@@ -88,6 +89,27 @@ def test_where_a_file_is_put(store, sink, file, encoding, key):
     source = StoreSource(store, make_backup(CONTROL_PLANE, STAMP, artifacts=(made,)), [str(IDENTITY)])
     with source.open(made.role) as chunks:
         assert b"".join(chunks) == b"".join(BODY)
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "zip"])
+def test_what_another_program_wrote_is_taken_in_as_if_it_were_written_here(store, sink, compression):
+    adopting = sink(Encoding(compression))
+    file = File("list", name="list-{unix}")
+    assert adopting.adopt(file, list) is None
+    made = adopting.write(file, BODY)
+    taken = []
+    assert adopting.adopt(file, taken.extend) == made
+    assert b"".join(taken) == b"".join(BODY)
+    assert adopting.adopt(file, lambda _: None) == made
+    assert made.key in adopting._intent.keys
+
+
+def test_damage_of_what_is_taken_in_is_found(store, sink):
+    adopting = sink(Encoding("gzip"))
+    made = adopting.write(SNAPSHOT, [b"x" * 1000])
+    store.objects[made.key] = store.objects[made.key][:-9]
+    with pytest.raises(Corrupt):
+        adopting.adopt(SNAPSHOT, lambda _: None)
 
 
 @pytest.mark.parametrize(("prefix", "folder"), [("", "server"), ("a/b", "a/b-server")])

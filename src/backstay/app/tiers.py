@@ -53,7 +53,7 @@ def objects_tier(
     folder: Path,
     now: Callable[[], datetime],
 ) -> "ObjectsTier":
-    from backstay.tiers.objects.settings import Schedule, Selection, World
+    from backstay.tiers.objects.settings import ByVelero, Schedule, Selection, World
     from backstay.tiers.objects.tier import ObjectsTier
 
     objects = config.objects
@@ -79,6 +79,7 @@ def objects_tier(
         now=now,
         spool=folder / "spool",
         velero_namespace=objects.velero_namespace,
+        by_velero=ByVelero(objects.velero_location, objects.velero_timeout) if objects.engine == "velero" else None,
         encrypted=bool(config.encryption.recipients),
         workers=objects.workers,
         kube_apiserver=config.drills.kube_apiserver if config.drills else None,

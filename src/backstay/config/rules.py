@@ -97,6 +97,9 @@ def _in_velero_folder(config: Config) -> Iterator[Fault]:
         hint = "Velero refuses a place with folders it does not know."
         yield Fault(("objects", "prefix"), "must not be empty", hint)
         return
+    if config.objects.engine == "velero" and config.encryption.recipients:
+        hint = "Take `engine: backstay`, or leave `encryption.recipients` out: Velero encrypts nothing."
+        yield Fault(("objects", "engine"), "`velero` cannot be had with `encryption.recipients`", hint)
     store = config.objects.store or config.default_store
     etcd = config.resolved_etcd()
     if etcd is not None and etcd.store == store and _is_within(etcd.prefix, config.objects.prefix):

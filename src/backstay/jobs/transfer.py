@@ -1,17 +1,17 @@
 """Between a tier's plain bytes and the store: the ``Sink`` and ``Source`` that jobs hand to tiers."""
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
 from backstay.catalog.intent import Intent
-from backstay.core.errors import CatalogError, Corrupt
+from backstay.core.errors import CatalogError, Corrupt, NotFound
 from backstay.core.model import Artifact, Backup
 from backstay.jobs.context import Context, TargetSettings
 from backstay.store.base import Store
-from backstay.store.pipeline import Encoded, Encoding, Tally, check, decode
+from backstay.store.pipeline import Encoded, Encoding, Tally, check, decode, decompress
 from backstay.tiers.base import File
 
 
@@ -46,6 +46,33 @@ class StoreSink:
                 hint="The store lost some without an error. Nothing was committed. Run `backstay store check`.",
             )
         return artifact
+
+    def adopt(self, file: File, read: Callable[[Iterator[bytes]], None]) -> Artifact | None:
+        """See ``tiers.base.Sink``. Raises what ``read`` and the store raise, ``Corrupt`` for a damaged stream."""
+        key, encoding = self._place(file)
+        self.reserve((file,))
+        try:
+            self._store.head(key)
+        except NotFound:
+            return None
+        stored, plain = Tally(), Tally()
+        with self._store.get(key) as chunks:
+            stream = stored.through(chunks)
+            if encoding.compression != "none":
+                stream = decompress(stream, encoding.compression, key)
+            counted = plain.through(stream)
+            read(counted)
+            for _ in counted:  # sizes and sums are of all of it, whatever was wanted
+                pass
+        return Artifact(
+            role=file.role,
+            key=key,
+            size_bytes=stored.size_bytes,
+            sha256=stored.sha256,
+            plain_size_bytes=plain.size_bytes,
+            plain_sha256=plain.sha256,
+            encoding=encoding.names,
+        )
 
     def _place(self, file: File) -> tuple[str, Encoding]:
         """The key of a file, and how its bytes are encoded."""

@@ -56,6 +56,13 @@ class Sink(Protocol):
         An error raised by ``chunks`` leaves nothing behind and comes out of here.
         """
 
+    def adopt(self, file: File, read: Callable[[Iterator[bytes]], None]) -> Artifact | None:
+        """Take in what another program wrote for this run at the place of ``file``; None where there is nothing.
+
+        It is read once, and ``read`` is given its plain bytes. Only for what the run itself had written: a run that
+        fails removes it.
+        """
+
 
 class Source(Protocol):
     """Where a tier reads a backup from: its manifest, and the plain bytes again, each one checked."""

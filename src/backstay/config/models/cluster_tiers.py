@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated
+from datetime import timedelta
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
@@ -135,6 +136,19 @@ class Objects(ObjectChoices):
         default=None, description="The store they go to. When not set: the first of `stores`.", examples=["main"]
     )
     prefix: Prefix = Field(default="velero", description="Velero's folder in the store; nothing else belongs in it.")
+    engine: Literal["backstay", "velero"] = Field(
+        default="backstay",
+        description="Who takes the backups: `backstay` itself, or the Velero of the cluster, which Backstay then asks "
+        "for each and checks. Restores, checks and drills are Backstay's own either way.",
+    )
+    velero_location: Name = Field(
+        default="default",
+        description="The storage location that Velero writes to, where it takes the backups: it must be `prefix` in "
+        "`store`.",
+    )
+    velero_timeout: Duration = Field(
+        default=timedelta(hours=4), description="How long Velero may take for a backup.", examples=["4h"]
+    )
     velero_namespace: Namespace = Field(
         default="velero", description="Where Velero runs, or would: its view of a backup names it."
     )

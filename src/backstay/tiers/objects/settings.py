@@ -42,6 +42,14 @@ class Schedule:
 
 
 @dataclass(frozen=True)
+class ByVelero:
+    """Velero takes the backups: into its storage location of this name; it is waited for so long."""
+
+    location: str = "default"
+    timeout: timedelta = timedelta(hours=4)
+
+
+@dataclass(frozen=True)
 class World:
     """What the tier works with: the cluster (connected to at first use), a clock, and a folder for spooled archives."""
 
@@ -49,6 +57,7 @@ class World:
     now: Callable[[], datetime]
     spool: Path
     velero_namespace: str = "velero"
+    by_velero: ByVelero | None = None  # None: Backstay takes the objects itself
     encrypted: bool = False  # whether artifacts are: Velero cannot read such, so they go into a folder beside its own
     workers: int = 4
     kube_apiserver: str | None = None  # the program that drills restore into; None: that on PATH

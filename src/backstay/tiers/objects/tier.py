@@ -11,6 +11,8 @@ from backstay.tiers.objects import backup as capture
 from backstay.tiers.objects import difference, drill, verify, view
 from backstay.tiers.objects.archive.spooled import Spooled, spooled
 from backstay.tiers.objects.difference import Difference
+from backstay.tiers.objects.engine import backup as driven
+from backstay.tiers.objects.engine.api import schedule_trouble
 from backstay.tiers.objects.restore import plan as planning
 from backstay.tiers.objects.restore.run import Restore
 from backstay.tiers.objects.settings import Schedule, World
@@ -31,11 +33,18 @@ class ObjectsTier:
 
     def preview(self, target: Target) -> Mapping[str, Any]:
         """See ``Tier.preview``."""
-        return capture.preview(self._of(target), self._world)
+        schedule, world = self._of(target), self._world
+        by = world.by_velero
+        found = driven.preview(schedule, world, by) if by else capture.preview(schedule, world)
+        found["trouble"] += schedule_trouble(world.cluster(), world.velero_namespace, schedule.name)
+        return found
 
     def backup(self, target: Target, sink: Sink, progress: Progress) -> Captured:
         """See ``Tier.backup``."""
-        return capture.backup(self._of(target), self._world, sink, progress)
+        schedule, world = self._of(target), self._world
+        if world.by_velero:
+            return driven.backup(schedule, world, world.by_velero, sink, progress)
+        return capture.backup(schedule, world, sink, progress)
 
     def verify(self, backup: Backup, source: Source, depth: Level, progress: Progress) -> Iterator[Finding]:
         """See ``Tier.verify``; ``STORED`` needs nothing of a tier, so this is always ``READABLE``."""

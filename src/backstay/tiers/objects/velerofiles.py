@@ -91,7 +91,7 @@ def record(schedule: Schedule, world: World, ended: Ended) -> bytes:
         "kind": "Backup",
         "apiVersion": "velero.io/v1",
         "metadata": metadata,
-        "spec": _spec(schedule),
+        "spec": spec(schedule),
         "status": {key: value for key, value in status.items() if value != 0},
     }
     return json.dumps(made, ensure_ascii=False, separators=(",", ":")).encode()
@@ -133,7 +133,8 @@ def log_line(at: datetime, text: str, backup: str, level: str = "info") -> bytes
     return f'time="{exact_time(at.replace(microsecond=0))}" level={level} msg={said} backup={backup}\n'.encode()
 
 
-def _spec(schedule: Schedule) -> dict[str, Any]:
+def spec(schedule: Schedule) -> dict[str, Any]:
+    """The spec of a Backup of Velero's that takes what the schedule does."""
     selection = schedule.selection
     lists = {
         "includedNamespaces": list(selection.namespaces or ("*",)),

@@ -46,12 +46,23 @@ def readable(backup: Backup, source: Source, progress: Progress, root: Path | No
             return
         yield from _archive(backup, found, differing)
         if backup.artifact(velerofiles.RESOURCE_LIST):
-            yield from _guarded(_resource_list(source, found))
+            yield from _guarded(_resource_list(source, found, _is_named(backup)))
         if backup.artifact(velerofiles.RECORD):
             yield from _guarded(_record(backup, source, found))
         for role in (velerofiles.VOLUME_INFO, velerofiles.RESULTS, velerofiles.LOGS):
             if backup.artifact(role):
                 yield from _guarded(_drained(source, role))
+
+
+def _is_veleros(backup: Backup) -> bool:
+    """Whether Velero wrote the files, on its own or for Backstay."""
+    return backup.state is State.FOREIGN or backup.source.get("engine") == "velero"
+
+
+def _is_named(backup: Backup) -> Severity:
+    """How bad it is that Velero listed what it did not write: the manifest of a backup it took for Backstay says so."""
+    known = backup.state is State.PARTIAL and backup.source.get("engine") == "velero"
+    return Severity.WARNING if known else Severity.ERROR
 
 
 @dataclass
@@ -100,7 +111,7 @@ class _Differing:
 def _read(backup: Backup, source: Source, found: _Found, progress: Progress) -> _Differing | None:
     """Take the archive, and the list of items beside it; None for a backup without one."""
     total = backup.contents.get("bytes")
-    limit = total if isinstance(total, int) and backup.state is not State.FOREIGN else None
+    limit = total if isinstance(total, int) and not _is_veleros(backup) else None  # Velero has all of it twice
     progress.phase("reading", total_bytes=limit)
     with source.open(velerofiles.OBJECTS) as chunks:
         # A little more than was promised, for the format's version; the pipeline bounds the archive itself.
@@ -165,8 +176,8 @@ def _against(contents: Mapping[str, Any], found: _Found) -> Iterator[str]:
             yield f"{kind}: {found.kinds.get(kind, 0)}, expected {kinds.get(kind, 0)}"
 
 
-def _resource_list(source: Source, found: _Found) -> Iterator[Finding]:
-    """Velero's list of what a backup has, against what it has."""
+def _resource_list(source: Source, found: _Found, severity: Severity) -> Iterator[Finding]:
+    """Velero's list of what a backup has, against what it has; ``severity`` is that of what is not there."""
     absent = _Differing()
     kinds = _decoded(_whole(source, velerofiles.RESOURCE_LIST, MOST_LIST), dict[str, msgspec.Raw], "resource list")
     for key, raw in kinds.items():
@@ -175,9 +186,7 @@ def _resource_list(source: Source, found: _Found) -> Iterator[Finding]:
             if not any(found.index.mark(resource, namespace, name) for resource in found.resources.get(key, ())):
                 absent.add(f"{key} {words}")
     if absent.count:
-        yield Finding(
-            Severity.ERROR, f"in the resource list, not in the archive: {absent.words}", "objects.resource_list"
-        )
+        yield Finding(severity, f"in the resource list, not in the archive: {absent.words}", "objects.resource_list")
     count, first = found.index.unmarked(SHOWN)
     if count:
         unlisted = _Differing(count, [f"{one.resource} {one.namespace}/{one.name}" for one in first])
@@ -215,7 +224,7 @@ def _record(backup: Backup, source: Source, found: _Found) -> Iterator[Finding]:
     """Velero's own record of the backup, against its folder, the archive and the manifest."""
     data = _whole(source, velerofiles.RECORD, MOST_RECORD)
     record = _decoded(data, _Record, "velero-backup.json")
-    status, foreign = record.status, backup.state is State.FOREIGN
+    status, foreign = record.status, _is_veleros(backup)
     wrong = [] if (record.apiVersion, record.kind) == ("velero.io/v1", "Backup") else ["it is not a Backup of Velero"]
     artifact = backup.artifact(velerofiles.RECORD)
     folder = artifact.key.split("/")[-2] if artifact and "/" in artifact.key else record.metadata.name

@@ -1,0 +1,1 @@
+"""Other programs that take the objects in Backstay's place."""
