@@ -13,7 +13,7 @@ import pytest
 
 from tests.cluster.control_plane import ControlPlane
 
-FOLDER = Path(os.environ.get("BACKSTAY_CRDS") or Path(__file__).parents[2].parent / "shared/crds")
+FOLDER = Path(os.environ.get("BACKSTAY_CRDS") or Path(__file__).parents[3] / "shared" / "crds")
 CONFIG = """\
 cluster: definitions
 stores: {{main: {{url: "file://{folder}/store"}}}}
