@@ -45,7 +45,7 @@ def test_a_write_that_is_cut_leaves_nothing(options, direct, open_s3, seaweed_pr
 
 
 def test_an_upload_whose_parts_fail_is_aborted(options, direct, open_s3, seaweed_proxy):
-    store = open_s3(options)
+    store = open_s3(options, read_timeout_seconds=60.0)  # or a slow part fails first, and the abort is what is refused
 
     def chunks():
         yield from pieces(noise(17 * MIB))
