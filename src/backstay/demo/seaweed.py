@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from backstay.cluster.processes import free_ports
+from backstay.cluster.processes import free_ports, is_ok
 from backstay.core.errors import ToolError, ToolMissing
 
 START_SECONDS = 60.0  # three seconds on idle cores
@@ -188,11 +188,4 @@ def _fixed_flags(folder: Path) -> Sequence[str]:
 
 
 def _answers(port: int, path: str) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
+    return is_ok(http.client.HTTPConnection("127.0.0.1", port, timeout=2), path)

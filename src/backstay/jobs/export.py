@@ -1,6 +1,6 @@
 """Write a view of a backup that other programs read, to a place of its own: plain bytes, checked as they go."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from backstay.store.base import Store
 from backstay.store.pipeline import compress
 
 GZIP_LEVEL = 1
+Opened = Callable[[], AbstractContextManager[Iterator[bytes]]]  # a stream, for the length of a block
 
 
 class Part(Protocol):
@@ -24,15 +25,8 @@ class Part(Protocol):
         """Whether gzip is put around its bytes."""
 
     @property
-    def opened(self) -> "Opened":
+    def opened(self) -> Opened:
         """Opens its plain bytes; what is damaged raises ``Corrupt`` as they end."""
-
-
-class Opened(Protocol):
-    """Opens a stream of plain bytes."""
-
-    def __call__(self) -> AbstractContextManager[Iterator[bytes]]:
-        """The stream, for the length of a block."""
 
 
 def export(

@@ -7,14 +7,13 @@ kubeadm as an image. k3s has it inside a program of its own, which cannot be ask
 import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
+from backstay.cluster.processes import asked
 from backstay.core.errors import ToolError, ToolMissing
 
 NAME = "kube-apiserver"
 SETTING = "drills.kube_apiserver"
-ANSWER_SECONDS = 30
 VERSION = re.compile(r"Kubernetes (v\d+\.\d+\.\d+\S*)")
 # The help of --disable-admission-plugins: "... in the default enabled plugins list (A, B, C). Comma-delimited ..."
 PLUGINS = re.compile(r"--disable-admission-plugins .*?default enabled plugins list \(([A-Za-z, ]+)\)", re.DOTALL)
@@ -66,17 +65,5 @@ def minor_of(version: str) -> tuple[int, int]:
 
 
 def _said(program: Path, word: str) -> str:
-    try:
-        done = subprocess.run(
-            [program, word],
-            env={"PATH": os.environ.get("PATH", os.defpath)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=ANSWER_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise ToolError(f"{program} does not run: {error}", hint="Is it for another kind of machine?") from error
+    done = asked(program, word)
     return done.stdout or done.stderr

@@ -20,7 +20,7 @@ from backstay.cluster.localapi.flags import egress_configuration, flags, kubecon
 from backstay.cluster.localapi.programs import default_plugins
 from backstay.cluster.localetcd import certificates
 from backstay.cluster.localetcd.server import HOST, ClientTls, ServerTls
-from backstay.cluster.processes import free_ports
+from backstay.cluster.processes import free_ports, is_ok
 from backstay.core.errors import ToolError
 
 GROUP = "system:masters"
@@ -138,23 +138,12 @@ class ApiServer:
         context = ssl.create_default_context(cafile=str(tls.ca))
         context.load_cert_chain(tls.cert, tls.key)
         deadline = time.monotonic() + START_SECONDS
-        while not _ready(self._port, context):
+        while not is_ok(http.client.HTTPSConnection(HOST, self._port, timeout=10, context=context), "/readyz"):
             if self._process is None or self._process.poll() is not None:
                 raise ToolError(f"kube-apiserver ended while starting in {self.folder}", hint=self.last_words())
             if time.monotonic() > deadline:
                 raise ToolError(f"kube-apiserver was not ready within {START_SECONDS:.0f} s", hint=self.last_words())
             time.sleep(0.05)
-
-
-def _ready(port: int, context: ssl.SSLContext) -> bool:
-    connection = http.client.HTTPSConnection(HOST, port, timeout=10, context=context)
-    try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def _write(file: Path, text: str) -> None:

