@@ -4,6 +4,7 @@ import contextlib
 import os
 import socket
 import stat
+import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -74,3 +75,16 @@ def test_a_second_server_on_the_same_folder_is_refused(seaweed):
     with pytest.raises(ToolError, match="ended while starting") as caught:
         SeaweedServer(seaweed.folder).start()
     assert "server.log" in caught.value.hint
+
+
+def test_a_disk_without_room_is_said_at_once(tmp_path):
+    command = ["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", str(tmp_path)]
+    if subprocess.run(command, capture_output=True, timeout=30, check=False).returncode != 0:
+        pytest.skip("needs the right to mount a tmpfs (run as root)")
+    try:
+        server = SeaweedServer(tmp_path / "s3")
+        with pytest.raises(ToolError, match="105 MB of 134 MB"):
+            server.start()
+        assert server.pid is None
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True, timeout=30)

@@ -20,6 +20,7 @@ from typing import Self
 
 from backstay.cluster.processes import free_ports, is_ok
 from backstay.core.errors import ToolError, ToolMissing
+from backstay.core.units import format_size
 
 START_SECONDS = 60.0  # three seconds on idle cores
 # Its own graceful end takes 15 s, waiting for streams between its own parts. What a put acknowledged is with
@@ -28,6 +29,8 @@ STOP_SECONDS = 1.0
 ATTEMPTS = 3  # another program may take a port between our finding it free and the server listening on it
 SOCKETS = Path("/tmp")  # noqa: S108 - where SeaweedFS puts its Unix sockets, whatever TMPDIR says, and leaves them
 SERVICES = ("master", "volume", "filer", "s3")
+# By itself it stores nothing where under one hundredth of the disk is free, and that is gigabytes.
+LEAST_FREE = 128 * 1024 * 1024
 
 
 class SeaweedServer:
@@ -55,6 +58,11 @@ class SeaweedServer:
         """Start, and return when S3 answers and can store. Raises ``ToolMissing`` or ``ToolError``."""
         program = find_weed()
         (self.folder / "data").mkdir(mode=0o700, parents=True, exist_ok=True)
+        if (free := shutil.disk_usage(self.folder).free) < LEAST_FREE:
+            raise ToolError(
+                f"no room for the S3 server in {self.folder}: {format_size(free)} of {format_size(LEAST_FREE)}",
+                hint="Make room on that disk. Nothing was started.",
+            )
         self.access_key, self.secret_key = _keys(self.folder / "s3.json")
         for attempt in range(1, ATTEMPTS + 1):
             ports = dict(zip(_port_flags(), free_ports(2 * len(SERVICES)), strict=True))
@@ -177,6 +185,7 @@ def _fixed_flags(folder: Path) -> Sequence[str]:
         "-master.volumeSizeLimitMB=256",
         "-volume.max=1000",  # as many as the disk has room for would be few, and each bucket takes some
         "-volume.preStopSeconds=0",
+        f"-volume.minFreeSpace={LEAST_FREE // 1024 // 1024}MiB",
         "-filer",
         "-s3",
         f"-s3.config={folder / 's3.json'}",
