@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -18,18 +18,16 @@ from backstay.core.errors import ArchiveDamaged, Corrupt, NotFound
 from backstay.core.model import Backup, Finding, Progress, Severity, State
 from backstay.core.units import counted
 from backstay.tiers.base import Source
-from backstay.tiers.objects import itemlist, velerofiles
+from backstay.tiers.objects import itemlist, resourcelist, velerofiles
 from backstay.tiers.objects.archive.index import Index
+from backstay.tiers.objects.archive.paths import DAMAGED
 from backstay.tiers.objects.archive.reader import Stored, objects, twice
 from backstay.tiers.objects.itemlist import Line
 
-MOST_LIST = 256 << 20  # bytes of a resource list: of some millions of objects
 MOST_RECORD = 16 << 20
 SHOWN = 3
 FINAL = frozenset({"Completed", "PartiallyFailed"})
 TROUBLE = (Corrupt, NotFound, ArchiveDamaged)
-
-T = TypeVar("T")
 
 
 def readable(backup: Backup, source: Source, progress: Progress, root: Path | None = None) -> Iterator[Finding]:
@@ -179,9 +177,8 @@ def _against(contents: Mapping[str, Any], found: _Found) -> Iterator[str]:
 def _resource_list(source: Source, found: _Found, severity: Severity) -> Iterator[Finding]:
     """Velero's list of what a backup has, against what it has; ``severity`` is that of what is not there."""
     absent = _Differing()
-    kinds = _decoded(_whole(source, velerofiles.RESOURCE_LIST, MOST_LIST), dict[str, msgspec.Raw], "resource list")
-    for key, raw in kinds.items():
-        for words in _decoded(raw, list[str], "resource list"):
+    with source.open(velerofiles.RESOURCE_LIST) as chunks:
+        for key, words in resourcelist.read(chunks):
             namespace, _, name = words.rpartition("/")
             if not any(found.index.mark(resource, namespace, name) for resource in found.resources.get(key, ())):
                 absent.add(f"{key} {words}")
@@ -222,8 +219,7 @@ class _Record(msgspec.Struct):
 
 def _record(backup: Backup, source: Source, found: _Found) -> Iterator[Finding]:
     """Velero's own record of the backup, against its folder, the archive and the manifest."""
-    data = _whole(source, velerofiles.RECORD, MOST_RECORD)
-    record = _decoded(data, _Record, "velero-backup.json")
+    record = _read_record(source)
     status, foreign = record.status, _is_veleros(backup)
     wrong = [] if (record.apiVersion, record.kind) == ("velero.io/v1", "Backup") else ["it is not a Backup of Velero"]
     artifact = backup.artifact(velerofiles.RECORD)
@@ -277,18 +273,14 @@ def _drained(source: Source, role: str) -> Iterator[Finding]:
     yield from ()
 
 
-def _whole(source: Source, role: str, most: int) -> bytes:
+def _read_record(source: Source) -> _Record:
     data = bytearray()
-    with source.open(role) as chunks:
+    with source.open(velerofiles.RECORD) as chunks:
         for chunk in chunks:
             data += chunk
-            if len(data) > most:
-                raise ArchiveDamaged(f"{role} has more than {most:,} bytes", hint="Nothing of it was used.")
-    return bytes(data)
-
-
-def _decoded(data: bytes | msgspec.Raw, kind: type[T], what: str) -> T:
+            if len(data) > MOST_RECORD:
+                raise ArchiveDamaged(f"velero-backup.json has more than {MOST_RECORD:,} bytes", hint=DAMAGED)
     try:
-        return msgspec.json.decode(data, type=kind)
+        return msgspec.json.decode(data, type=_Record)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ArchiveDamaged(f"the {what} is not what it should be: {error}", hint="Try an older backup.") from error
+        raise ArchiveDamaged(f"velero-backup.json is not what it should be: {error}", hint=DAMAGED) from error
