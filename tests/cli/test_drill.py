@@ -95,6 +95,12 @@ def test_what_cannot_be_asked(cli, wiki, arguments, words):
     assert words in ran.err
 
 
+def test_only_objects_are_drilled_in_the_live_cluster(cli, wiki):
+    ran = cli.run("drill", wiki, "--in-cluster")
+    assert ran.code == 2
+    assert "--in-cluster means nothing for a backup of postgres" in ran.err
+
+
 def test_a_server_that_is_the_source_is_refused(cli, postgres18, wiki):
     ran = cli.run(
         "drill", wiki, "--server", f"127.0.0.1:{postgres18.port}", "--password", f"file:{cli.folder}/password"

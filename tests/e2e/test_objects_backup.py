@@ -1,6 +1,7 @@
 """Objects of a real API server into Velero's format: all of them, read back, and a word on each that is not there."""
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from backstay.store.directory import DirectoryStore
 from backstay.tiers.objects.selection import NEEDED_VERBS, choose_kinds
 from backstay.tiers.objects.settings import Selection
 from tests.cluster.api import ApiError
+from tests.e2e.test_objects_cli import story  # noqa: F401 - a fixture
 from tests.tiers.objects.capturing import Capturing
 
 CORE, RBAC = "/api/v1", "/apis/rbac.authorization.k8s.io/v1"
@@ -59,6 +61,11 @@ def definition(group):
         "metadata": {"name": f"boats.{group}"},
         "spec": {"group": group, "names": names, "scope": "Namespaced", "versions": versions},
     }
+
+
+def outside(archive):
+    """What an archive has of no namespace, but the Namespace objects."""
+    return sorted(path for path in archive if "/cluster/" in path and not path.startswith("resources/namespaces/"))
 
 
 def paths_on_the_server(api, resources):
@@ -112,6 +119,164 @@ def test_a_kind_made_a_second_ago_is_in_it(world, control_plane, namespace):
         assert f"resources/customresourcedefinitions.apiextensions.k8s.io/cluster/boats.{group}.json" in archive
     finally:
         control_plane.api.delete(f"{DEFINITIONS}/boats.{group}")
+
+
+@pytest.fixture
+def furnished(control_plane, namespace):
+    """A namespace, and of each kind outside what it needs, named as it is, and one that nobody in it needs."""
+    api, group = control_plane.api, f"{namespace}.example.com"
+    defined = [f"{DEFINITIONS}/boats.{group}", f"{DEFINITIONS}/boats.other.{group}"]
+    made = [
+        f"{CORE}/namespaces/{namespace}/persistentvolumeclaims/data",
+        *defined,
+    ]  # a volume stays as long as its claim
+    rbac = {"apiVersion": "rbac.authorization.k8s.io/v1"}
+    subject = {"kind": "ServiceAccount", "namespace": namespace, "name": "app"}
+    try:
+        for path in defined:
+            api.post(DEFINITIONS, definition(path.partition("/boats.")[2]))
+        for name, who in ((namespace, subject), (f"other-{namespace}", {**subject, "name": "nobody"})):
+            bodies = {
+                f"{RBAC}/clusterroles": {**rbac, "kind": "ClusterRole", "rules": []},
+                f"{RBAC}/clusterrolebindings": {
+                    **rbac,
+                    "kind": "ClusterRoleBinding",
+                    "subjects": [who],
+                    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+                },
+                "/apis/scheduling.k8s.io/v1/priorityclasses": {
+                    "apiVersion": "scheduling.k8s.io/v1",
+                    "kind": "PriorityClass",
+                    "value": 7,
+                },
+                f"{CORE}/persistentvolumes": volume(),
+            }
+            for path, body in bodies.items():
+                api.post(path, {**body, "metadata": {"name": name}})
+                made.append(f"{path}/{name}")
+        within = f"{CORE}/namespaces/{namespace}"
+        api.post(
+            f"{within}/serviceaccounts", {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "app"}}
+        )
+        api.post(f"{within}/persistentvolumeclaims", claim(namespace))
+        api.post(f"/apis/apps/v1/namespaces/{namespace}/deployments", deployment(namespace))
+        boats = f"/apis/{group}/v1/namespaces/{namespace}/boats"
+        api.wait(boats, lambda found: "items" in found)
+        api.post(boats, {"apiVersion": f"{group}/v1", "kind": "Boat", "metadata": {"name": "a"}})
+        yield [
+            f"resources/clusterrolebindings.rbac.authorization.k8s.io/cluster/{namespace}.json",
+            f"resources/clusterroles.rbac.authorization.k8s.io/cluster/{namespace}.json",
+            f"resources/customresourcedefinitions.apiextensions.k8s.io/cluster/boats.{group}.json",
+            f"resources/persistentvolumes/cluster/{namespace}.json",
+            f"resources/priorityclasses.scheduling.k8s.io/cluster/{namespace}.json",
+        ]
+    finally:
+        for path in made:
+            with suppress(ApiError):
+                api.delete(path)
+
+
+def volume():
+    spec = {
+        "capacity": {"storage": "1Mi"},
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "",
+        "persistentVolumeReclaimPolicy": "Retain",
+        "csi": {"driver": "csi.example.com", "volumeHandle": "one"},
+    }
+    return {"apiVersion": "v1", "kind": "PersistentVolume", "spec": spec}
+
+
+def claim(volume_name):
+    spec = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1Mi"}},
+        "storageClassName": "",
+        "volumeName": volume_name,
+    }
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "spec": spec}
+
+
+def deployment(priority):
+    """No pod of it runs."""
+    containers = [{"name": "c", "image": "a.invalid/b:1"}]
+    template = {
+        "metadata": {"labels": {"app": "web"}},
+        "spec": {"priorityClassName": priority, "containers": containers},
+    }
+    spec = {"replicas": 0, "selector": {"matchLabels": {"app": "web"}}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec}
+
+
+def test_what_a_namespace_needs_outside_comes_with_it(world, namespace, furnished):
+    world.selection = Selection(namespaces=(namespace,))
+    made = world.backup()
+    assert made.state is State.COMPLETE, made.omissions
+    assert outside(world.archive(made)) == furnished
+    assert made.contents["related"] == len(furnished)
+    assert world.verify(made).ok
+    world.selection = Selection(namespaces=(namespace,), cluster_scoped=False)
+    assert outside(world.archive(world.backup())) == []
+
+
+def test_a_restore_of_the_namespace_brings_it_back(story, control_plane, namespace, furnished):  # noqa: F811
+    kubectl = control_plane.kubectl
+    assert "with what they need outside" in story.type("check")
+    story.type("backup", "nightly")
+    assert f"{len(furnished)} of them in no namespace and needed by others" in story.type("show", "nightly")
+    assert "no change" in story.type("diff", "nightly")
+    assert "PROVEN" in story.type("drill", "nightly")
+    kubectl("delete", "-n", namespace, "persistentvolumeclaim,serviceaccount,deployment", "--all")
+    outer = [path.split("/") for path in furnished]
+    for _, kind, _, file in outer:
+        kubectl("delete", kind, file.removesuffix(".json"))
+    story.type("restore", "nightly", "--include-namespaces", namespace, "--wait", "0")
+    for _, kind, _, file in outer:
+        assert kubectl("get", kind, file.removesuffix(".json"), "-o", "name")
+    bound = f"{CORE}/namespaces/{namespace}/persistentvolumeclaims/data"
+    found = control_plane.api.wait(bound, lambda found: found["status"]["phase"] == "Bound")
+    assert found["spec"]["volumeName"] == namespace
+    assert kubectl("get", "-n", namespace, f"boats.{namespace}.example.com", "-o", "name")
+
+
+@pytest.fixture
+def one_namespace(control_plane, namespace):
+    """A user who may list everything in its namespace, and of what is outside only the namespaces."""
+    kind = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": f"user-{namespace}"}}
+    subjects = [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": namespace}]
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": f"user-{namespace}"}
+    outer = [{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list"]}]
+    inner = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list"]}]
+    api, within = control_plane.api, f"{RBAC}/namespaces/{namespace}"
+    api.post(f"{RBAC}/clusterroles", {**kind, "kind": "ClusterRole", "rules": outer})
+    api.post(
+        f"{RBAC}/clusterrolebindings", {**kind, "kind": "ClusterRoleBinding", "roleRef": role, "subjects": subjects}
+    )
+    api.post(f"{within}/roles", {**kind, "kind": "Role", "rules": inner})
+    own = {**role, "kind": "Role"}
+    api.post(f"{within}/rolebindings", {**kind, "kind": "RoleBinding", "roleRef": own, "subjects": subjects})
+    yield control_plane.certificate_kubeconfig(namespace)
+    api.delete(f"{RBAC}/clusterrolebindings/user-{namespace}")
+    api.delete(f"{RBAC}/clusterroles/user-{namespace}")
+
+
+def test_what_is_needed_and_may_not_be_listed_is_named(world, namespace, furnished, one_namespace):
+    world.cluster = connected(one_namespace)
+    try:
+        world.selection = Selection(namespaces=(namespace,))
+        made = world.backup()
+        assert made.state is State.PARTIAL
+        assert [words.partition(":")[0] for words in made.omissions] == [
+            "clusterrolebindings.rbac.authorization.k8s.io",
+            "customresourcedefinitions.apiextensions.k8s.io",
+            "persistentvolumes",
+            "priorityclasses.scheduling.k8s.io",
+        ]
+        assert all("`cluster_scoped: false`" in words for words in made.omissions)
+        world.selection = Selection(namespaces=(namespace,), cluster_scoped=False)
+        assert world.backup().state is State.COMPLETE
+    finally:
+        world.cluster.close()
 
 
 def test_a_role_with_a_name_that_is_no_dns_name(world, control_plane, namespace):

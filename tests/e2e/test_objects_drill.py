@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
@@ -16,37 +16,16 @@ from backstay.cluster.client import connect
 from backstay.cluster.guard import servers_in
 from backstay.cluster.kubeconfig import Access
 from backstay.core.errors import DrillFailed, ToolTooOld
-from backstay.core.model import NoProgress, Severity, TierKind
+from backstay.core.model import Severity
 from backstay.jobs import drill
 from backstay.store.directory import DirectoryStore
 from backstay.tiers.objects.settings import Selection
-from backstay.tiers.objects.tier import ObjectsTier
 from tests.fixtures.kube_apiserver import wrapper
-from tests.tiers.objects.capturing import Capturing
+from tests.tiers.objects.drilling import Drilling
 
 GONE_SECONDS = 30.0
 CONFIGMAPS = 200
 HOOKS = "admissionregistration.k8s.io"
-
-
-@dataclass
-class Drilling(Capturing):
-    """As ``Capturing``, with the whole tier."""
-
-    kube_apiserver: str | None = None
-
-    @property
-    def world(self):
-        return replace(super().world, kube_apiserver=self.kube_apiserver)
-
-    @property
-    def context(self):
-        tier = ObjectsTier({self.schedule.name: self.schedule}, self.world)
-        return replace(super().context, tiers={TierKind.OBJECTS: tier})
-
-    def drill(self, made):
-        """Plan and run a drill."""
-        return drill.run(self.context, drill.plan(self.context, made), made, NoProgress())
 
 
 @pytest.fixture
@@ -288,7 +267,7 @@ from backstay.cluster.kubeconfig import Access
 from backstay.store.directory import DirectoryStore
 from backstay.core.model import NoProgress
 from backstay.jobs import drill
-from tests.e2e.test_objects_drill import Drilling
+from tests.tiers.objects.drilling import Drilling
 
 class Telling(NoProgress):
     def phase(self, name, *, total_bytes=None):

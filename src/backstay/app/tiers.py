@@ -83,6 +83,7 @@ def objects_tier(
         encrypted=bool(config.encryption.recipients),
         workers=objects.workers,
         kube_apiserver=config.drills.kube_apiserver if config.drills else None,
+        drill_in_cluster=config.drills.objects_in_cluster if config.drills else False,
         etcd_bin=config.etcd.bin if config.etcd else None,
         scratch=folder / "scratch",
     )

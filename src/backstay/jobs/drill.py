@@ -1,10 +1,12 @@
 """Drill: prove a backup by restoring it into scratch, keep the proof, hold the time it took against the objective."""
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from backstay.core.errors import Corrupt, NoSuchBackup, NotFound, UsageError
-from backstay.core.model import Backup, Finding, Level, Outcome, Plan, Progress, Proof, Severity, State
+from backstay.core.model import EMPTY, Backup, Finding, Level, Outcome, Plan, Progress, Proof, Severity, State
 from backstay.core.units import format_duration, format_stamp
 from backstay.jobs import verify
 from backstay.jobs.context import Context
@@ -14,8 +16,8 @@ from backstay.tiers.base import RestoreRequest
 OVER_OBJECTIVE = "drill.rto"
 
 
-def plan(context: Context, backup: Backup) -> Plan:
-    """What a drill of ``backup`` would do; raises what says that it cannot be done."""
+def plan(context: Context, backup: Backup, options: Mapping[str, Any] = EMPTY) -> Plan:
+    """What a drill of ``backup`` would do; raises what says that it cannot be done. ``options`` are the tier's own."""
     if backup.state is State.FOREIGN:
         raise UsageError(
             f"{backup.id} was not written by Backstay: nothing says what it should hold, so nothing can be proven",
@@ -26,7 +28,7 @@ def plan(context: Context, backup: Backup) -> Plan:
     def source() -> StoreSource:
         return source_of(context, backup, context.catalogs.holding(backup).store)
 
-    request = RestoreRequest(format_stamp(now), now, scratch=True, source=source)
+    request = RestoreRequest(format_stamp(now), now, scratch=True, options=options, source=source)
     return context.tier(backup.target).plan_drill(backup, request)
 
 
@@ -44,7 +46,7 @@ def run(context: Context, plan: Plan, backup: Backup, progress: Progress) -> Out
     outcome = _against_objective(context, outcome)
     proof = Proof(
         backup_id=backup.id,
-        level=Level.RESTORED,
+        level=Level[str(outcome.facts.get("level", Level.RESTORED.word)).upper()],
         ok=outcome.ok,
         at=context.now(),
         duration_seconds=float(outcome.facts["restore_seconds"]),

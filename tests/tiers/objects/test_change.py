@@ -134,6 +134,13 @@ def test_node_ports_that_a_person_has_set_stay(metadata):
     assert body["spec"] == {"ports": [{"port": 80, "protocol": "TCP", "nodePort": 30080}, {"port": 81}]}
 
 
+def test_a_manager_of_a_node_port_that_is_not_there_any_more():
+    fields = {"f:spec": {"f:ports": {'k:{"port":80,"protocol":"TCP"}': {"f:nodePort": {}}}}}
+    body = {"metadata": {"managedFields": [{"fieldsV1": fields}]}, "spec": {"ports": [{"port": 80}]}}
+    drop_node_ports(body, all_of_them=False)
+    assert body["spec"] == {"ports": [{"port": 80}]}
+
+
 def test_pods_lose_their_node_and_their_token():
     spec = {
         "nodeName": "n",

@@ -11,9 +11,10 @@ from backstay.cluster.base import Discovery, Resource
 from backstay.core.errors import DrillFailed, ToolTooOld
 from backstay.core.model import Severity, Target, TierKind
 from backstay.tiers.base import RestoreRequest
-from backstay.tiers.objects import drill, drillcompare
+from backstay.tiers.objects import drill
 from backstay.tiers.objects.difference import Change, Difference
-from backstay.tiers.objects.drillcompare import CRDS, compared, unchecked
+from backstay.tiers.objects.drill import compare as drillcompare
+from backstay.tiers.objects.drill.compare import CRDS, compared, unchecked
 from backstay.tiers.objects.fields import FieldChange
 from backstay.tiers.objects.restore.request import Options
 from backstay.tiers.objects.settings import Schedule, World

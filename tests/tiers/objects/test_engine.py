@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import pytest
 
@@ -225,7 +226,13 @@ def test_patterns_become_names():
     assert made["includedNamespaces"] == ["shop"]
     assert "excludedNamespaces" not in made
     assert made["includedResources"] == ["deployments.apps", "secrets"]
-    assert made["ttl"] == "87600h0m0s"
+
+
+def test_it_does_not_expire_whatever_is_kept():
+    cluster = filled()
+    schedule = Schedule("daily", Selection(), ttl=timedelta(days=7))
+    assert spec_of(schedule, choose(cluster, schedule.selection), "default")["ttl"] == "87600h0m0s"
+    assert spec()["ttl"] == "87600h0m0s"
 
 
 def test_events_are_left_out_and_the_rest_is_not():

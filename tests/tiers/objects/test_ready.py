@@ -2,7 +2,7 @@
 
 import pytest
 
-from backstay.tiers.objects.restore.ready import lacks, pod_trouble
+from backstay.cluster.ready import lacks, pod_trouble
 from tests.tiers.objects import fake_cluster as fakes
 from tests.tiers.objects.restoring import Restoring, stored
 

@@ -10,13 +10,13 @@ from backstay.tiers.objects.labels import label_value, velero_selector
 from backstay.tiers.objects.selection import (
     choose,
     choose_kinds,
+    cluster_scope,
     judge_failed,
     matches,
     namespace_is_selected,
-    takes_cluster_scoped,
 )
 from backstay.tiers.objects.settings import Selection
-from tests.tiers.objects.fake_cluster import BUILT_IN, CONFIGMAPS, NAMESPACES, FakeCluster, kind
+from tests.tiers.objects.fake_cluster import BUILT_IN, CLUSTERROLES, CONFIGMAPS, NAMESPACES, FakeCluster, kind
 
 COMPONENTS = kind("componentstatuses", "ComponentStatus", namespaced=False, verbs=("list", "get"))
 METRICS = kind("pods.metrics.k8s.io", "PodMetrics", verbs=("list", "get"))
@@ -75,15 +75,15 @@ def test_patterns_of_kinds(name, pattern, fits):
         (Selection(), True),
         (Selection(("*",)), True),
         (Selection(exclude_namespaces=("kube-public",)), True),
-        (Selection(("shop",)), False),
-        (Selection(labels="a=b"), False),
+        (Selection(("shop",)), None),
+        (Selection(labels="a=b"), None),
         (Selection(("shop",), cluster_scoped=True), True),
         (Selection(cluster_scoped=False), False),
     ],
 )
 def test_whether_objects_outside_namespaces_are_taken(selection, scoped):
-    assert takes_cluster_scoped(selection) is scoped
-    assert ("nodes" in names(selection)) is scoped
+    assert cluster_scope(selection) is scoped
+    assert ("nodes" in names(selection)) is bool(scoped)
 
 
 def test_namespaces_by_pattern():
@@ -133,6 +133,8 @@ def test_words_for_a_preview():
     assert choose(cluster, Selection()).words == "2 kinds, all 5 namespaces"
     assert choose(cluster, Selection(exclude_namespaces=("team-0",))).words == "2 kinds, all 5 namespaces but 1"
     assert choose(cluster, Selection(("team-0",))).words == "2 kinds, 1 of 5 namespaces"
+    cluster.resources[CLUSTERROLES.name] = CLUSTERROLES
+    assert choose(cluster, Selection(("team-0",))).words == "2 kinds, 1 of 5 namespaces, with what they need outside"
 
 
 def test_a_server_without_namespaces_is_none():

@@ -6,13 +6,13 @@ from cyclopts import Parameter
 
 from backstay.app import App
 from backstay.cli import values, words
-from backstay.cli.commands.restore_options import CONFIGURED_SERVER, Identity, Server
+from backstay.cli.commands.restore_options import CONFIGURED_SERVER, Identity, Server, refuse
 from backstay.cli.failures import Tally
 from backstay.cli.help import command
 from backstay.cli.jsonview import outcome_fields, plan_fields
 from backstay.cli.session import Given, Session
-from backstay.core.errors import BackstayError, UsageError, VerificationFailed
-from backstay.core.model import Backup, Outcome, Severity
+from backstay.core.errors import BackstayError, DrillFailed, UsageError, VerificationFailed
+from backstay.core.model import Backup, Level, Outcome, Severity, TierKind
 from backstay.core.units import format_duration
 from backstay.jobs import drill as job
 
@@ -28,6 +28,12 @@ def drill(
     ] = None,
     server: Annotated[Server, Parameter(name="*")] = CONFIGURED_SERVER,
     identity: Identity = None,
+    in_cluster: Annotated[
+        bool,
+        Parameter(
+            help="objects: into namespaces of the drill's own in the live cluster, even where a scratch one can be had."
+        ),
+    ] = False,
     dry_run: Annotated[bool, Parameter(help="Show what would be done, and whether it can be.")] = False,
     session: Given,
 ) -> int:
@@ -35,7 +41,9 @@ def drill(
     that is started for it (or into --server, if that is certainly not the source), then checked: every
     row counted, every index and constraint, sequences, owner, extensions, amcheck, the content of every
     row where it was recorded, and your own questions (`checks` in the configuration). The time is held
-    against the objective. Everything is removed again; what was found is kept as the proof.
+    against the objective. Everything is removed again; what was found is kept as the proof. Objects of
+    Kubernetes are restored into a scratch control plane, or, where that cannot be had and the
+    configuration or --in-cluster allows it, into namespaces of their own in the live cluster.
 
     Examples:
       backstay drill postgres/cardboard
@@ -56,7 +64,7 @@ def drill(
         tally = Tally(session.output, len(names))
         for name in names:
             try:
-                tally.late += _one(session, app, name, dry_run=dry_run)
+                tally.late += _one(session, app, name, in_cluster=in_cluster, dry_run=dry_run)
             except BackstayError as error:
                 tally.failed(error)
     if dry_run:
@@ -72,11 +80,13 @@ def _given(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-def _one(session: Session, app: App, name: str, *, dry_run: bool) -> bool:
+def _one(session: Session, app: App, name: str, *, in_cluster: bool, dry_run: bool) -> bool:
     """Whether it took longer than promised. Raises ``VerificationFailed`` when the backup did not come back."""
     output = session.output
     backup = app.context.catalogs.find(name)
-    plan = job.plan(app.context, backup)
+    if backup.target.tier is not TierKind.OBJECTS:
+        refuse(backup.target.tier, {"--in-cluster": in_cluster})
+    plan = job.plan(app.context, backup, {"in_cluster": True} if in_cluster else {})
     output.line("plan", **plan_fields(plan))
     if dry_run:
         if not output.as_json:
@@ -89,6 +99,11 @@ def _one(session: Session, app: App, name: str, *, dry_run: bool) -> bool:
     output.result("\n".join([*_text(outcome, session), _verdict(backup, outcome)]))
     if not outcome.ok:
         raise _failure(backup, outcome)
+    if not _is_restored(outcome):
+        raise DrillFailed(
+            f"{backup.id} could only be tried, nothing of it was created",
+            hint="A scratch control plane proves all of it: set drills.kube_apiserver. Nothing live was touched.",
+        )
     return job.is_over_objective(outcome)
 
 
@@ -100,9 +115,16 @@ def _text(outcome: Outcome, session: Session) -> list[str]:
 
 
 def _verdict(backup: Backup, outcome: Outcome) -> str:
+    if outcome.ok and not _is_restored(outcome):
+        return f"NOT PROVEN, but {outcome.facts['level']}: {outcome.message}. Recorded as that."
     if outcome.ok:
         return f"PROVEN: {outcome.message}, in {format_duration(outcome.duration_seconds)}. Recorded as its proof."
     return f"NOT PROVEN: {outcome.message}. Recorded against {backup.id}."
+
+
+def _is_restored(outcome: Outcome) -> bool:
+    """Whether the drill came as far as the level it is for."""
+    return bool(outcome.facts.get("level", Level.RESTORED.word) == Level.RESTORED.word)
 
 
 def _failure(backup: Backup, outcome: Outcome) -> VerificationFailed:

@@ -51,7 +51,7 @@ class OfObjects:
         bool | None,
         Parameter(
             negative="--no-cluster-scoped",
-            help="Objects: also those in no namespace, or none of them. Else where nothing is chosen above.",
+            help="Objects: all of those in no namespace, or none. Else, of a part, the ones that it needs.",
         ),
     ] = None
     modifiers: Annotated[

@@ -92,6 +92,9 @@ def _contents(backup: Backup) -> Iterator[str]:
         yield counted(len(sequences), "sequence")
     if isinstance(large, int) and large:
         yield counted(large, "large object")
+    related = backup.contents.get("related")
+    if isinstance(related, int) and related:
+        yield f"{format_count(related)} of them in no namespace and needed by others"
     extensions = backup.contents.get("extensions")
     if isinstance(extensions, dict):
         yield from (f"{name} {version}" for name, version in extensions.items())

@@ -106,8 +106,9 @@ class ObjectChoices(Model):
     )
     cluster_scoped: YesNo | None = Field(
         default=None,
-        description="Whether objects that are in no namespace are taken. When not set: where neither namespaces nor "
-        "labels are chosen.",
+        description="Whether objects that are in no namespace are taken. When not set: all of them where neither "
+        "namespaces nor labels are chosen, and otherwise those that the chosen objects need: volumes of claims, "
+        "definitions of custom resources, cluster roles of accounts, priority classes.",
         examples=[True],
     )
 
@@ -118,7 +119,8 @@ class ObjectSchedule(ObjectChoices):
     schedule: Cron | None = Field(default=None, description="When it runs.", examples=["0 2 * * *"])
     keep: Keep = Field(
         default_factory=Keep,
-        description="How long its backups stay. `ttl` also tells Velero when they expire; it knows no other rule.",
+        description="How long its backups stay. `ttl` also tells Velero when they expire, which knows no other rule; "
+        "not with `engine: velero`, whose backups only `backstay prune` removes.",
         examples=[{"ttl": "720h"}],
     )
     rpo: Duration | None = Field(

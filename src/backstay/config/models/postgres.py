@@ -30,7 +30,7 @@ from backstay.config.models.common import (
 PLACEHOLDERS = ("{name}", "{namespace}")
 LEVELS = {"gzip": (1, 3), "zstd": (1, 19)}
 DEFAULT_LEVELS = {"gzip": 1, "zstd": 3}
-APP = r"(deployment|statefulset)/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
+APP = r"(deployment|statefulset|cronjob)/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
 
 
 def expand(template: str, *, name: str, namespace: str) -> str:
@@ -52,7 +52,7 @@ def _prefix(value: str) -> str:
 Template = Annotated[Text, AfterValidator(_placeholders)]
 App = Annotated[
     str,
-    AfterValidator(matching(APP, "is not an app: write deployment/name or statefulset/name")),
+    AfterValidator(matching(APP, "is not an app: write deployment/name, statefulset/name or cronjob/name")),
     WithJsonSchema({"type": "string", "title": "app", "pattern": f"^{APP}$"}),
 ]
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
@@ -197,8 +197,9 @@ class Database(DatabaseOptions):
     )
     apps: tuple[App, ...] = Field(
         default=(),
-        description="What uses the database, and is stopped while a restored one is swapped in.",
-        examples=[["deployment/cardboard"]],
+        description="What uses the database, and is stopped while a restored one is swapped in: Deployments, "
+        "StatefulSets and CronJobs of `namespace`.",
+        examples=[["deployment/cardboard", "cronjob/cardboard-report"]],
     )
     checks: Mapping[Text, Check] = Field(
         default_factory=dict, description="What a drill asks the restored database, by a name of your choice."

@@ -17,7 +17,7 @@ from backstay.config.resolved import ResolvedCheck, ResolvedDatabase, ResolvedEt
 NOT_ACTED_ON = {
     "volumes": "no volumes are backed up or watched",
     "external": "nothing outside the cluster is watched",
-    "drills": "no drills run by themselves; `max_age` is used by status, `kube_apiserver` by drills",
+    "drills": "no drills run by themselves; `max_age` is used by status, all else but `schedule` by drills",
     "alerts": "no alerts are sent",
     "slo": "only `rpo` and `rto` are used, by status and drills",
     "cost": "no costs are computed",

@@ -80,6 +80,11 @@ class Drills(Model):
         "When not set: that on PATH, if there is one.",
         examples=["/usr/local/bin/kube-apiserver"],
     )
+    objects_in_cluster: bool = Field(
+        default=False,
+        description="Where there is no kube-apiserver, objects are drilled in the live cluster: what cannot act is "
+        "created in namespaces of the drill's own, compared and removed; all else is tried by dry run.",
+    )
 
 
 class Slack(Model):

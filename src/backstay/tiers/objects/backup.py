@@ -26,7 +26,8 @@ from backstay.tiers.objects.archive.paths import Place, path_of
 from backstay.tiers.objects.archive.reader import Checker
 from backstay.tiers.objects.archive.writer import END, TarWriter
 from backstay.tiers.objects.byhand import by_hand
-from backstay.tiers.objects.capture import Account, Batch, Listing
+from backstay.tiers.objects.capture import Account, Batch, Listing, related
+from backstay.tiers.objects.related import Needs
 from backstay.tiers.objects.selection import Chosen, choose, describe
 from backstay.tiers.objects.settings import Schedule, World
 
@@ -45,6 +46,7 @@ def preview(schedule: Schedule, world: World) -> dict[str, Any]:
         "server": chosen.version,
         "where": cluster.url,
         "kinds": [one.name for one in chosen.kinds],
+        "related": [one.name for one in chosen.related],
         "namespaces": sorted(chosen.namespaces),
         "omissions": list(chosen.omissions),
         "trouble": list(chosen.warnings),
@@ -69,6 +71,7 @@ class _Taken:
     kinds: Counter[str] = field(default_factory=Counter)
     namespaces: set[str] = field(default_factory=set)
     bytes: int = 0
+    related: int = 0
     listed_as: dict[str, str] = field(default_factory=dict)
     refusals: Counter[str] = field(default_factory=Counter)
     refused: dict[str, tuple[Place, str]] = field(default_factory=dict)  # by kind: the first, and why
@@ -106,6 +109,7 @@ class _Run:
         self._lock = Lock()
         self._check = Checker()
         self._index = Index(folder / "index")
+        self._needs = Needs(lambda *names: self._index.find(*names) is not None)
         self._items: BinaryIO = (folder / "items").open("w+b", CHUNK_BYTES)
         self._log: BinaryIO = (folder / "log").open("w+b")
 
@@ -126,7 +130,7 @@ class _Run:
         labels, workers = self._schedule.selection.labels, self._world.workers
         with Listing(cluster, self._chosen, labels, workers, self._say) as listing:
             self._account = listing.account
-            with closing(self._archive(listing.batches(), progress)) as stream:
+            with closing(self._archive(cluster, listing.batches(), progress)) as stream:
                 archive = self._sink.write(self._files[velerofiles.OBJECTS], stream)
         if not self._taken.kinds:
             raise SourceError(
@@ -137,31 +141,35 @@ class _Run:
         artifacts = (archive, *self._beside())
         return self._captured(cluster, artifacts)
 
-    def _archive(self, batches: Iterator[Batch], progress: Progress) -> Generator[bytes, None, None]:
+    def _archive(self, cluster: Cluster, batches: Iterator[Batch], progress: Progress) -> Generator[bytes, None, None]:
         """The tar in chunks of about a megabyte."""
         tar = TarWriter(self._sink.started_at)
         parts, size = [tar.member(*VERSION_FILE)], 0
-        for batch in self._with_namespaces(batches):
-            before = self._taken.bytes
-            for kind, item in batch:
-                if member := self._member(tar, kind, item):
-                    parts.append(member)
-                    size += len(member)
-                    if size >= CHUNK_BYTES:
-                        yield b"".join(parts)
-                        parts, size = [], 0
-            progress.advance(self._taken.bytes - before)
-            done, kinds = self._account.kinds_done, len(self._chosen.kinds)
-            progress.note(f"kinds {done}/{kinds}, {counted(self._taken.kinds.total(), 'object')}")
+        with closing(self._with_others(cluster, batches)) as everything:
+            for batch in everything:
+                before = self._taken.bytes
+                for kind, item in batch:
+                    if member := self._member(tar, kind, item):
+                        parts.append(member)
+                        size += len(member)
+                        if size >= CHUNK_BYTES:
+                            yield b"".join(parts)
+                            parts, size = [], 0
+                progress.advance(self._taken.bytes - before)
+                done, kinds = self._account.kinds_done, self._account.kinds
+                progress.note(f"kinds {done}/{kinds}, {counted(self._taken.kinds.total(), 'object')}")
         yield b"".join((*parts, END))
 
-    def _with_namespaces(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+    def _with_others(self, cluster: Cluster, batches: Iterator[Batch]) -> Generator[Batch, None, None]:
         """The Namespace objects first; or last, and only those of which an object was taken, where others were not
-        asked for."""
+        asked for. What the objects need outside of namespaces when all of them have been seen."""
         chosen = self._chosen
         if chosen.with_namespaces and not chosen.deferred:
             yield [(chosen.namespace_kind, item) for item in chosen.namespaces.values()]
         yield from batches
+        before = self._taken.kinds.total()
+        yield from related(cluster, chosen, self._needs, self._account, self._world.workers, self._say)
+        self._taken.related = self._taken.kinds.total() - before
         if chosen.with_namespaces and chosen.deferred:
             taken = sorted(self._taken.namespaces & chosen.namespaces.keys())
             yield [(chosen.namespace_kind, chosen.namespaces[name]) for name in taken]
@@ -187,6 +195,8 @@ class _Run:
         self._taken.listed_as.setdefault(kind.name, stored.listed_as)
         if item.namespace:
             self._taken.namespaces.add(item.namespace)
+        if self._chosen.related:
+            self._needs.see(kind.name, item.json)
         return member
 
     def _beside(self) -> Iterator[Artifact]:
@@ -234,6 +244,7 @@ class _Run:
                 "kinds": dict(sorted(taken.kinds.items())),
                 "namespaces": len(taken.namespaces | self._namespaces_taken()),
                 "bytes": taken.bytes,
+                "related": taken.related,
                 "left_out": self._left_out(),
             },
             artifacts=artifacts,

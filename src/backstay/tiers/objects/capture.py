@@ -7,28 +7,33 @@ a namespace made later belongs to the next backup.
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
+
+import msgspec
 
 from backstay.cluster.base import Cluster, Item, Resource
 from backstay.core.errors import ClusterError, ClusterUnreachable, ObjectNotFound
 from backstay.core.units import counted
 from backstay.tiers.objects.handover import Closed, Handover
+from backstay.tiers.objects.related import ROUNDS, Needs
 from backstay.tiers.objects.selection import EXCLUDE_LABEL, Chosen
 
 BATCH_BYTES = 256 << 10
 BATCH_ITEMS = 200
 QUEUE_BYTES = 16 << 20  # of JSON; in memory an item takes half as much again
 STOP_SECONDS = 5.0
+NOT_NEEDED = "; what was taken may need some of them: `cluster_scoped: false` leaves such objects out"
 UNAUTHORIZED = 401  # the user is not known any more, so no other kind will do better
 Batch = list[tuple[Resource, Item]]
 
 
 @dataclass
 class Account:
-    """What a run did not take, and why. Counts are of objects."""
+    """What a run did not take, and why. Counts are of objects, and of kinds listed out of those to list so far."""
 
+    kinds: int = 0
     kinds_done: int = 0
     being_deleted: int = 0
     labelled: int = 0
@@ -39,18 +44,31 @@ class Account:
 class Listing:
     """The lists of all kinds in ``workers`` threads, for the length of a block; ``batches`` is for one thread.
 
+    With ``only`` other objects are passed over without a word; ``hint`` says what to do where a list fails.
     The end of the block stops them, however it comes. After an error it waits only a little for a list that waits for
     an answer: what that brings later goes nowhere.
     """
 
     def __init__(
-        self, cluster: Cluster, chosen: Chosen, labels: str, workers: int, log: Callable[[str], None] = lambda _: None
+        self,
+        cluster: Cluster,
+        chosen: Chosen,
+        labels: str,
+        workers: int,
+        log: Callable[[str], None] = lambda _: None,
+        *,
+        account: Account | None = None,
+        only: Callable[[Resource, Item], bool] = lambda _kind, _item: True,
+        hint: str = "",
     ) -> None:
-        self.account = Account()
+        self.account = account or Account()
+        self.account.kinds += len(chosen.kinds)
         self._cluster = cluster
         self._chosen = chosen
         self._labels = labels
         self._log = log
+        self._only = only
+        self._hint = hint
         self._kinds = iter(chosen.kinds)
         self._lock = threading.Lock()
         count = max(1, min(workers, len(chosen.kinds)))
@@ -111,6 +129,8 @@ class Listing:
             for item in items:
                 if kind.namespaced and item.namespace and item.namespace not in self._chosen.namespaces:
                     continue
+                if not self._only(kind, item):
+                    continue
                 if item.deleting:
                     being_deleted += 1
                 elif item.labels.get(EXCLUDE_LABEL) == "true":
@@ -137,11 +157,27 @@ class Listing:
             return
         how = f"its list ended after {counted(count, 'object')}: " if count else ""
         with self._lock:
-            self.account.omissions.append(f"{where}: {how}{error.message}")
+            self.account.omissions.append(f"{where}: {how}{error.message}{self._hint}")
 
     def _warn(self, words: str) -> None:
         with self._lock:
             self.account.warnings.append(words)
+
+
+def related(
+    cluster: Cluster, chosen: Chosen, needs: Needs, account: Account, workers: int, log: Callable[[str], None]
+) -> Iterator[Batch]:
+    """What the objects that ``needs`` has seen need outside of namespaces; it is to see what comes, too. A kind of
+    which nothing is needed is not listed. Raises as ``Listing.batches``."""
+
+    def is_needed(kind: Resource, item: Item) -> bool:
+        return needs.wants(kind.name, item.name, lambda: msgspec.json.decode(item.json, type=dict))
+
+    for names in ROUNDS:
+        kinds = tuple(one for one in chosen.related if one.name in names and needs.may_want(one.name))
+        these = replace(chosen, kinds=kinds)
+        with Listing(cluster, these, "", workers, log, account=account, only=is_needed, hint=NOT_NEEDED) as listing:
+            yield from listing.batches()
 
 
 class _Portions:

@@ -114,7 +114,8 @@ def _since(
     cluster: Cluster, chosen: Chosen, resource: Resource, live: LiveObjects, options: Options
 ) -> Iterator[Difference]:
     name = resource.name
-    live.load(cluster.list(at_version(resource, version_in(chosen, name)), labels=options.selector))
+    labels = options.selector if resource.namespaced else ""  # what objects need outside has labels of its own
+    live.load(cluster.list(at_version(resource, version_in(chosen, name)), labels=labels))
     for entry, body in chosen.entries(name):
         text = live.take(entry.namespace, entry.name)
         if reason_to_leave(name, body, chosen):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backstay.cluster.base import Object
-from backstay.tiers.objects.change.clean import at
+from backstay.cluster.parts import at
 from backstay.tiers.objects.change.kinds import LAST_APPLIED
 
 HIDDEN = "(hidden)"

@@ -7,7 +7,8 @@ from copy import deepcopy
 from typing import Any
 
 from backstay.cluster.base import Object
-from backstay.tiers.objects.change.clean import at, clean, drop_keys, items, labels_of
+from backstay.cluster.parts import at, items
+from backstay.tiers.objects.change.clean import clean, drop_keys, labels_of
 from backstay.tiers.objects.change.kinds import LAST_APPLIED, POD_TEMPLATE_HASH, change_kind, drop_node_ports
 
 _ANNOTATIONS = frozenset(

@@ -15,6 +15,7 @@ from typing import Any
 from backstay.cluster.base import Cluster, Discovery, Item, Resource
 from backstay.core.errors import ClusterError, SourceError
 from backstay.core.units import counted, listed
+from backstay.tiers.objects.related import RELATED
 from backstay.tiers.objects.settings import Selection
 
 NEEDED_VERBS = frozenset({"list", "create", "get", "delete"})
@@ -38,7 +39,8 @@ READ_ONLY_GROUPS = frozenset({"metrics.k8s.io", "custom.metrics.k8s.io", "extern
 class Chosen:
     """What a run will list. ``namespaces`` are the Namespace objects by name; ``lists`` is the namespace of each list
     that a namespaced kind needs, or just an empty text for one list of all. ``deferred``: only Namespace objects of
-    objects that were taken are wanted. ``being_deleted`` and ``labelled`` count namespaces left out for that."""
+    objects that were taken are wanted. ``related`` are kinds of which only those are wanted that taken ones need.
+    ``being_deleted`` and ``labelled`` count namespaces left out for that."""
 
     version: str
     kinds: tuple[Resource, ...]
@@ -48,6 +50,7 @@ class Chosen:
     lists: tuple[str, ...]
     deferred: bool
     with_namespaces: bool
+    related: tuple[Resource, ...] = ()
     left_out: tuple[str, ...] = ()  # kinds that could be taken and are not wanted
     being_deleted: int = 0
     labelled: int = 0
@@ -56,12 +59,13 @@ class Chosen:
 
     @property
     def words(self) -> str:
-        """``68 kinds, all 12 namespaces but 4``."""
+        """``68 kinds, all 12 namespaces but 4``; ``12 kinds, 1 of 12 namespaces, with what they need outside``."""
         taken, seen = len(self.namespaces), self.namespaces_seen
         words = f"all {seen:,} namespaces" if taken == seen else f"all {seen:,} namespaces but {seen - taken:,}"
         if taken * 2 < seen:
             words = f"{taken:,} of {counted(seen, 'namespace')}"
-        return f"{counted(len(self.kinds) + self.with_namespaces, 'kind')}, {words}"
+        more = ", with what they need outside" if self.related else ""
+        return f"{counted(len(self.kinds) + self.with_namespaces, 'kind')}, {words}{more}"
 
 
 MOST_LISTS = 8  # namespaces that are listed one by one; more of them: all in one list, of which the others are dropped
@@ -88,6 +92,7 @@ def choose(cluster: Cluster, selection: Selection) -> Chosen:
     wanted = [one for one in all_namespaces if namespace_is_selected(selection, one.name)]
     alive = [one for one in wanted if not one.deleting]
     taken = {one.name: one for one in alive if one.labels.get(EXCLUDE_LABEL) != "true"}
+    related = related_kinds(discovery.resources, kinds, selection)
     wants_namespaces = not selection.resources or any(matches(NAMESPACES, one) for one in selection.resources)
     omissions, warnings = judge_failed(discovery, selection, matched)
     return Chosen(
@@ -99,7 +104,10 @@ def choose(cluster: Cluster, selection: Selection) -> Chosen:
         lists=tuple(sorted(taken)) if selection.namespaces and len(taken) <= MOST_LISTS else ("",),
         deferred=bool(selection.labels) or not wants_namespaces,
         with_namespaces=not any(matches(NAMESPACES, one) for one in selection.exclude_resources),
-        left_out=tuple(one.name for one in discovery.resources if one.verbs >= NEEDED_VERBS and one not in kinds),
+        related=tuple(related),
+        left_out=tuple(
+            one.name for one in discovery.resources if one.verbs >= NEEDED_VERBS and one not in (*kinds, *related)
+        ),
         being_deleted=len(wanted) - len(alive),
         labelled=len(alive) - len(taken),
         omissions=tuple(omissions),
@@ -113,7 +121,7 @@ def choose_kinds(resources: Sequence[Resource], selection: Selection) -> tuple[l
     names = {one.name for one in able}
     hidden = {second for first, second in SAME.items() if first in names}
     hidden |= {name for name in EVENTS if not _asked_for(name, selection.resources)}
-    scoped = takes_cluster_scoped(selection)
+    scoped = cluster_scope(selection)
     taken, matched = [], set()
     for one in able:
         fitting = {pattern for pattern in selection.resources if matches(one.name, pattern)}
@@ -127,11 +135,26 @@ def choose_kinds(resources: Sequence[Resource], selection: Selection) -> tuple[l
     return taken, matched
 
 
-def takes_cluster_scoped(selection: Selection) -> bool:
-    """Whether objects in no namespace are taken."""
+def related_kinds(resources: Sequence[Resource], taken: Sequence[Resource], selection: Selection) -> list[Resource]:
+    """The kinds of which only those objects are taken that others need; none where somebody said what is wanted. As
+    with Velero, kinds that are included by name do not leave them out, and kinds that are excluded are."""
+    if selection.cluster_scoped is not None:
+        return []
+    return [
+        one
+        for one in resources
+        if one.name in RELATED
+        and one.verbs >= NEEDED_VERBS
+        and one not in taken
+        and not any(matches(one.name, pattern) for pattern in selection.exclude_resources)
+    ]
+
+
+def cluster_scope(selection: Selection) -> bool | None:
+    """Whether objects in no namespace are taken: all of them, none, or (None) those that others need."""
     if selection.cluster_scoped is not None:
         return selection.cluster_scoped
-    return selection.namespaces in {(), ("*",)} and not selection.labels
+    return True if selection.namespaces in {(), ("*",)} and not selection.labels else None
 
 
 def namespace_is_selected(selection: Selection, name: str) -> bool:
@@ -197,4 +220,6 @@ def describe(selection: Selection) -> dict[str, Any]:
         "exclude_resources": list(selection.exclude_resources),
         "labels": selection.labels,
     }
-    return {**{key: value for key, value in found.items() if value}, "cluster_scoped": takes_cluster_scoped(selection)}
+    scope = cluster_scope(selection)
+    scoped = "related" if scope is None else scope
+    return {**{key: value for key, value in found.items() if value}, "cluster_scoped": scoped}

@@ -14,8 +14,9 @@ class Selection:
     """Which objects a schedule takes. Empty ``namespaces`` and ``resources`` mean all; patterns are shell globs.
 
     Resources are named ``deployments.apps`` or ``pods``. ``labels`` is a label selector in kubectl's form.
-    ``cluster_scoped`` says whether objects outside namespaces are taken; None: when all namespaces are selected, no
-    label selector is set, and otherwise only the Namespace objects of the namespaces selected.
+    ``cluster_scoped`` says whether objects outside namespaces are taken; None: all of them when all namespaces are
+    selected and no label selector is set, and otherwise the Namespace objects of what is selected and what it needs
+    (``related``).
     """
 
     namespaces: tuple[str, ...] = ()
@@ -61,6 +62,7 @@ class World:
     encrypted: bool = False  # whether artifacts are: Velero cannot read such, so they go into a folder beside its own
     workers: int = 4
     kube_apiserver: str | None = None  # the program that drills restore into; None: that on PATH
+    drill_in_cluster: bool = False  # whether drills may use the live cluster where there is no such program
     etcd_bin: str | None = None  # a folder in which etcd is looked for before PATH
     scratch: Path | None = None  # where servers of drills live; None: beside the spool
 

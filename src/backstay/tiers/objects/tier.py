@@ -74,7 +74,7 @@ class ObjectsTier:
 
     def drill(self, plan: Plan, source: Source, progress: Progress) -> Outcome:
         """See ``Tier.drill``."""
-        return drill.Drill(self._of(plan.target), self._world, plan, progress).run(source)
+        return drill.run(self._of(plan.target), self._world, plan, source, progress)
 
     @contextmanager
     def changes(self, older: Source, newer: Source | None) -> Iterator[Iterator[Difference]]:

@@ -17,7 +17,7 @@ from backstay.core.units import exact_time
 from backstay.tiers.base import File
 from backstay.tiers.objects.archive.index import Index
 from backstay.tiers.objects.labels import label_value, velero_selector
-from backstay.tiers.objects.selection import takes_cluster_scoped
+from backstay.tiers.objects.selection import cluster_scope
 from backstay.tiers.objects.settings import Schedule, World
 
 OBJECTS, ITEMS, RECORD = "objects", "items", "velero-backup"
@@ -144,9 +144,10 @@ def spec(schedule: Schedule) -> dict[str, Any]:
         "labelSelector": velero_selector(selection.labels),
         "ttl": "" if schedule.ttl is None else _go_duration(schedule.ttl),
     }
+    scope = cluster_scope(selection)
     return {
         **{key: value for key, value in lists.items() if value},
-        "includeClusterResources": takes_cluster_scoped(selection),
+        **({} if scope is None else {"includeClusterResources": scope}),  # without it: what others need
         "storageLocation": "default",
         "snapshotVolumes": False,
         "defaultVolumesToFsBackup": False,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from backstay.cluster.base import Object
+from backstay.cluster.parts import at
 
 MARK = "backstay.io/restore"  # the label on everything a restore has made: the restore's stamp
 SERVER_METADATA = (
@@ -53,19 +54,6 @@ def drop_keys(parent: Any, name: str, keys: set[str] | frozenset[str]) -> None:
         del parent[name]
 
 
-def at(body: Any, *path: str) -> dict[str, Any]:
-    """The map at a path of keys; an empty one where there is none, which is not part of the object."""
-    for key in path:
-        body = body.get(key) if isinstance(body, dict) else None
-    return body if isinstance(body, dict) else {}
-
-
-def items(body: Any, *path: str) -> list[dict[str, Any]]:
-    """The maps of the list at a path of keys; none where there is no list."""
-    found = at(body, *path[:-1]).get(path[-1])
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
-
-
 def labels_of(body: Object) -> Mapping[str, str]:
     """Its labels; none where it has none."""
     found: dict[str, str] = at(body, "metadata", "labels")
@@ -76,8 +64,3 @@ def annotations_of(body: Object) -> Mapping[str, str]:
     """Its annotations; none where it has none."""
     found: dict[str, str] = at(body, "metadata", "annotations")
     return found
-
-
-def controller_of(body: Object) -> dict[str, Any] | None:
-    """The owner that made it and keeps it as it should be, if it has one."""
-    return next((owner for owner in items(body, "metadata", "ownerReferences") if owner.get("controller")), None)

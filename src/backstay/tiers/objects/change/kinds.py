@@ -10,7 +10,8 @@ from collections.abc import Callable
 import msgspec
 
 from backstay.cluster.base import Object
-from backstay.tiers.objects.change.clean import annotations_of, at, drop_keys, items
+from backstay.cluster.parts import at, items
+from backstay.tiers.objects.change.clean import annotations_of, drop_keys
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 POD_TEMPLATE_HASH = "pod-template-hash"  # on what a Deployment has made
@@ -64,7 +65,8 @@ def _ports_set_by_hand(body: Object) -> set[int]:
     for entry in items(body, "metadata", "managedFields"):
         fields = at(entry, "fieldsV1", "f:spec", "f:ports")
         owned = {key for key, value in fields.items() if isinstance(value, dict) and "f:nodePort" in value}
-        found |= {port["nodePort"] for port in items(body, "spec", "ports") if _port_key(port) in owned}
+        ports = [port for port in items(body, "spec", "ports") if port.get("nodePort")]
+        found |= {port["nodePort"] for port in ports if _port_key(port) in owned}
     return found
 
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from backstay.cluster.base import Object
-from backstay.tiers.objects.change.clean import annotations_of, at, controller_of, labels_of
+from backstay.cluster.parts import at, controller_of
+from backstay.tiers.objects.change.clean import annotations_of, labels_of
 
 OF_THE_MOMENT = "a state of the moment"
 OF_THE_NODES = "nodes report it themselves"

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from backstay.cluster.base import Object
-from backstay.tiers.objects.change.clean import at, items
+from backstay.cluster.parts import at, items
 
-_TEMPLATES = {  # where a kind has its pod template
+POD_TEMPLATES = {  # where a kind has its pod template
     "deployments.apps": ("spec", "template"),
     "statefulsets.apps": ("spec", "template"),
     "daemonsets.apps": ("spec", "template"),
@@ -62,7 +62,7 @@ def _map_class(body: Object, mapping: Mapping[str, str]) -> None:
 
 def map_images(resource: str, body: Object, mapping: Mapping[str, str]) -> None:
     """Of all containers. A key is an image or its beginning up to a /, : or @; the longest that fits counts."""
-    path = _TEMPLATES.get(resource)
+    path = POD_TEMPLATES.get(resource)
     if not mapping or path is None:
         return
     spec = at(body, *path, "spec")

@@ -10,7 +10,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from backstay.cluster.base import Object
-from backstay.tiers.objects.change.clean import MARK, annotations_of, at, clean, items
+from backstay.cluster.parts import at, items
+from backstay.tiers.objects.change.clean import MARK, annotations_of, clean
 from backstay.tiers.objects.change.jsonpatch import PatchError
 from backstay.tiers.objects.change.kinds import change_kind, drop_node_ports
 from backstay.tiers.objects.change.leave import Around, owner_in, reason_to_leave

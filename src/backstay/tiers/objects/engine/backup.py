@@ -51,6 +51,7 @@ def preview(schedule: Schedule, world: World, by: ByVelero) -> dict[str, Any]:
         "where": cluster.url,
         "engine": ENGINE,
         "kinds": [one.name for one in chosen.kinds],
+        "related": [one.name for one in chosen.related],
         "namespaces": sorted(chosen.namespaces),
         "omissions": list(chosen.omissions),
         "trouble": list(chosen.warnings),

@@ -11,18 +11,20 @@ from backstay.tiers.objects import velerofiles
 from backstay.tiers.objects.selection import EVENTS, Chosen, matches
 from backstay.tiers.objects.settings import Schedule
 
-NEVER = "87600h0m0s"  # ten years: without a ttl Velero takes 720 hours, and would delete what Backstay is to keep
+# Ten years. Velero deletes what has expired whatever else there is, also the last good one and what other rules of
+# `keep` are to keep; without a ttl it takes 720 hours.
+NEVER = "87600h0m0s"
 
 
 def spec_of(schedule: Schedule, chosen: Chosen, location: str) -> dict[str, Any]:
-    """The spec. Volumes are not in it: their snapshots would outlive a backup whose files are removed."""
+    """The spec. Volumes are not in it: their snapshots would outlive a backup whose files are removed. It does not
+    expire: prune removes it, which looks at what else there is."""
     selection = schedule.selection
-    spec = velerofiles.spec(schedule) | {"storageLocation": location}
-    spec.setdefault("ttl", NEVER)
+    spec = velerofiles.spec(schedule) | {"storageLocation": location, "ttl": NEVER}
     if _patterned((*selection.namespaces, *selection.exclude_namespaces)):
         spec["includedNamespaces"] = sorted(chosen.namespaces)
         spec.pop("excludedNamespaces", None)
-    known = {*(one.name for one in chosen.kinds), *chosen.left_out, "namespaces"}
+    known = {*(one.name for one in (*chosen.kinds, *chosen.related)), *chosen.left_out, "namespaces"}
     if selection.resources:
         spec["includedResources"] = _plain(selection.resources, known)
     left = _plain(selection.exclude_resources, known)

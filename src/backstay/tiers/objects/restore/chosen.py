@@ -7,7 +7,8 @@ import msgspec
 
 from backstay.cluster.base import Object
 from backstay.tiers.objects.archive.spooled import Entry, Spooled
-from backstay.tiers.objects.change.clean import at, labels_of
+from backstay.tiers.objects.change.clean import labels_of
+from backstay.tiers.objects.related import RELATED, Needs, names_others
 from backstay.tiers.objects.restore.request import Options
 
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
@@ -35,6 +36,7 @@ class Chosen:
         self._labels = options.labels()
         self._names = frozenset(options.names)
         self._kinds: dict[tuple[str, str], str] | None = None
+        self._needs: Needs | None = None
 
     def resources(self) -> list[str]:
         """The kinds that may have objects in it."""
@@ -124,7 +126,7 @@ class Chosen:
             return False
         if entry.resource == CRDS:
             return entry.name not in self._served and self._wants_kind(entry.name)
-        return entry.resource == VOLUMES
+        return entry.resource in RELATED
 
     def _wants_kind(self, resource: str) -> bool:
         return resource != CRDS and self._takes_kind(resource) and self.may_have(resource)
@@ -137,5 +139,13 @@ class Chosen:
             return True
         if options.cluster_scoped and self._labels.matches(labels_of(body)):
             return not self._names
-        claim = at(body, "spec", "claimRef")
-        return entry.resource == VOLUMES and self.has(CLAIMS, str(claim.get("namespace")), str(claim.get("name")))
+        return self._is_needed_kind(entry) and self._needed().wants(entry.resource, entry.name, lambda: body)
+
+    def _needed(self) -> Needs:
+        """What all that is restored needs; it is gone through once for that."""
+        if self._needs is None:
+            self._needs = Needs(self.has)
+            for resource in filter(names_others, self.resources()):
+                for entry, _ in self.entries(resource):
+                    self._needs.see(resource, self._archive.read(entry))
+        return self._needs

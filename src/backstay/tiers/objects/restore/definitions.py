@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from backstay.cluster.base import Cluster, Object, Resource
+from backstay.cluster.parts import items
 from backstay.core.errors import ObjectNotFound
 from backstay.core.units import format_duration
-from backstay.tiers.objects.change.clean import items
 from backstay.tiers.objects.restore.patience import Patience
 
 

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from backstay.cluster.base import Cluster, Object, Resource
+from backstay.cluster.parts import at, items
 from backstay.core.errors import ClusterError, ObjectConflict, ObjectExists, ObjectNotFound
 from backstay.core.units import format_duration
-from backstay.tiers.objects.change.clean import MARK, at, items, labels_of
+from backstay.tiers.objects.change.clean import MARK, labels_of
 from backstay.tiers.objects.change.transform import Ready
 from backstay.tiers.objects.normalise import same
 from backstay.tiers.objects.restore.chosen import CLAIMS, CRDS, NAMESPACES, VOLUMES

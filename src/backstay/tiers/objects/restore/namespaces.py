@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 
 from backstay.cluster.base import Cluster
+from backstay.cluster.parts import at
 from backstay.core.errors import ClusterError, ObjectExists, ObjectNotFound
-from backstay.tiers.objects.change.clean import MARK, at
+from backstay.tiers.objects.change.clean import MARK
 from backstay.tiers.objects.change.transform import Left, Transform
 from backstay.tiers.objects.restore.chosen import NAMESPACES, Chosen
 from backstay.tiers.objects.restore.existing import NAMESPACE, Existing

@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 
 from backstay.cluster.base import Cluster, Item, Object, Resource
+from backstay.cluster.parts import items
 from backstay.core.errors import ClusterError, ClusterUnreachable, ObjectNotFound
 from backstay.core.model import Finding, Severity
-from backstay.tiers.objects.change.clean import MARK, items, labels_of
+from backstay.tiers.objects.change.clean import MARK, labels_of
 from backstay.tiers.objects.restore.chosen import Chosen
 from backstay.tiers.objects.restore.parallel import each
 from backstay.tiers.objects.restore.served import Served

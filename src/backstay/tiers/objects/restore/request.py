@@ -29,7 +29,7 @@ class Options:
 
     Namespaces are those of the backup, before ``namespace_map``; they and resources may be shell globs. ``names`` are
     ``deployments.apps/web``. ``cluster_scoped`` None: all of them when everything is restored, and otherwise those
-    that what is restored needs (its namespaces, definitions that the cluster lacks, volumes of its claims).
+    that what is restored needs (its namespaces, definitions that the cluster lacks, and what else ``related`` names).
     """
 
     include_namespaces: tuple[str, ...] = ()

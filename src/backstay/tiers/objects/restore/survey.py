@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from backstay.cluster.base import Cluster, Item, Object, Resource
+from backstay.cluster.parts import at
 from backstay.core.errors import ClusterError, ClusterUnreachable, ObjectNotFound
 from backstay.tiers.objects.archive.spooled import Entry
-from backstay.tiers.objects.change.clean import at
 from backstay.tiers.objects.change.jsonpatch import PatchError
 from backstay.tiers.objects.change.leave import NEVER
 from backstay.tiers.objects.change.transform import Left, Ready, Transform

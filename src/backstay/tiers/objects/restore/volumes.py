@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from backstay.cluster.base import Cluster, Object, Resource
-from backstay.tiers.objects.change.clean import at
+from backstay.cluster.parts import at
 
 
 class Volumes:

@@ -1,7 +1,7 @@
 """What a drill holds against the backup: every object read back, but for those that an API server keeps by itself."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -57,19 +57,35 @@ def unchecked(archive: Spooled, cluster: Cluster) -> dict[str, str]:
 def compared(schedule: Schedule, world: World, archive: Spooled, options: Options, restored: int) -> Iterator[Finding]:
     """What ``world``'s cluster has against what the archive has; ``restored`` objects were put there. Raises what the
     cluster raises."""
+    found = [*told(filter(_counts, against_cluster(schedule, world, archive, options)))]
+    yield from found
+    if not found:
+        words = f"{counted(restored, 'object')} read back, each equal to the one in the backup"
+        yield Finding(Severity.OK, words, CODE)
+
+
+def told(differences: Iterable[Difference]) -> Iterator[Finding]:
+    """Errors that name objects which did not come back as they were, up to a bound; then how many more."""
     counts: Counter[str] = Counter()
-    for difference in against_cluster(schedule, world, archive, options):
-        if difference.change is Change.ADDED or _by_the_server(difference) or _to_be_adopted(difference):
-            continue
+    for difference in differences:
         counts[difference.resource] += 1
         if counts.total() <= SHOWN:
             yield Finding(Severity.ERROR, _words(difference), CODE)
     if (more := counts.total() - SHOWN) > 0:
         kinds = ", ".join(f"{name} {number:,}" for name, number in counts.most_common(5))
         yield Finding(Severity.ERROR, f"and {format_count(more)} more objects that differ; of all: {kinds}", CODE)
-    if not counts:
-        words = f"{counted(restored, 'object')} read back, each equal to the one in the backup"
-        yield Finding(Severity.OK, words, CODE)
+
+
+def another(paths: Sequence[str]) -> str:
+    """``another spec.replicas, spec.paused``: the fields that differ, the first of them by name."""
+    more = f" and {len(paths) - SHOWN_FIELDS} more" if len(paths) > SHOWN_FIELDS else ""
+    return f"another {', '.join(paths[:SHOWN_FIELDS])}{more}"
+
+
+def _counts(difference: Difference) -> bool:
+    """Whether it is none that an API server makes by itself."""
+    expected = difference.change is Change.ADDED or _by_the_server(difference) or _to_be_adopted(difference)
+    return not expected
 
 
 def _by_the_server(difference: Difference) -> bool:
@@ -87,9 +103,7 @@ def _words(difference: Difference) -> str:
     what = f"{difference.resource} {difference.name}{where}"
     if difference.change is Change.REMOVED:
         return f"{what} did not come back"
-    paths = [change.path for change in difference.fields]
-    more = f" and {len(paths) - SHOWN_FIELDS} more" if len(paths) > SHOWN_FIELDS else ""
-    return f"{what} came back with another {', '.join(paths[:SHOWN_FIELDS])}{more}"
+    return f"{what} came back with {another([change.path for change in difference.fields])}"
 
 
 def _needs_conversion(archive: Spooled, name: str, definition: Object) -> bool:

@@ -4,9 +4,7 @@ The way is that of every restore. No controller runs there and no webhook is cal
 made: each must be equal to the one in the backup, both normalised.
 """
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from backstay.cluster.base import Cluster
@@ -14,36 +12,25 @@ from backstay.cluster.localapi.programs import NAME, SETTING, find_kube_apiserve
 from backstay.cluster.localapi.scratch import ScratchPlane, connected, scratch_plane
 from backstay.cluster.localetcd.programs import find
 from backstay.cluster.scratch import sweep
-from backstay.core.errors import (
-    ArchiveDamaged,
-    ClusterError,
-    Corrupt,
-    DrillFailed,
-    Interrupted,
-    NotFound,
-    RestoreError,
-    ToolError,
-    ToolTooOld,
-)
-from backstay.core.model import Backup, Finding, Outcome, Plan, Progress, Severity, Step
+from backstay.core.errors import DrillFailed, ToolTooOld
+from backstay.core.model import Backup, Outcome, Plan, Step
 from backstay.core.units import counted, format_count, format_size
 from backstay.tiers.base import RestoreRequest, ScratchJournal, Source
-from backstay.tiers.drilling import Drilling
-from backstay.tiers.objects.archive.spooled import Spooled, spooled
-from backstay.tiers.objects.drillcompare import compared, unchecked
+from backstay.tiers.objects.archive.spooled import Spooled
+from backstay.tiers.objects.drill.common import ObjectsDrill, opening
+from backstay.tiers.objects.drill.compare import compared, unchecked
 from backstay.tiers.objects.restore.plan import plan_restore
 from backstay.tiers.objects.restore.request import Options, Policy
-from backstay.tiers.objects.restore.run import ROLE, Restore
+from backstay.tiers.objects.restore.run import Restore
 from backstay.tiers.objects.restore.tally import Fate
-from backstay.tiers.objects.settings import Schedule, World
+from backstay.tiers.objects.settings import World
 
-OF_THE_BACKUP = (ArchiveDamaged, Corrupt, NotFound)  # errors that speak of the backup
-OF_THE_PLACE = (ClusterError, RestoreError, ToolError, OSError)  # and of where it was put
+ALLOWED = "drills.objects_in_cluster"
 RESTORING = ("fetch", "restore", "owners")  # what a real restore would take, but for waiting until pods run
 PUT = (Fate.CREATED, Fate.UPDATED, Fate.RECREATED, Fate.UNCHANGED)
 
 
-def plan(schedule: Schedule, world: World, backup: Backup, request: RestoreRequest) -> Plan:  # noqa: ARG001 - as others
+def plan(world: World, backup: Backup, request: RestoreRequest) -> Plan:
     """What a drill would do. Raises ``DrillFailed`` without kube-apiserver, ``ToolMissing`` without etcd, and
     ``ToolTooOld`` when kube-apiserver is older than the cluster was."""
     program = find_kube_apiserver(world.kube_apiserver)
@@ -51,7 +38,8 @@ def plan(schedule: Schedule, world: World, backup: Backup, request: RestoreReque
         raise DrillFailed(
             f"{backup.id} cannot be drilled: there is no {NAME} on this machine to restore it into",
             hint=f"Install it (https://www.downloadkubernetes.com) on PATH, or set {SETTING} to where it is. "
-            f"`backstay verify {backup.id}` reads the backup without it. Nothing was started.",
+            f"Or allow {ALLOWED} (or say --in-cluster): a drill into namespaces of its own in the live cluster. "
+            f"`backstay verify {backup.id}` reads the backup without either. Nothing was started.",
         )
     find("etcd", world.etcd_bin)
     version, recorded = version_of(program), str(backup.source.get("version", ""))
@@ -77,39 +65,17 @@ def plan(schedule: Schedule, world: World, backup: Backup, request: RestoreReque
     )
 
 
-class Drill(Drilling):
+class Drill(ObjectsDrill):
     """One run, in a control plane of its own."""
-
-    def __init__(
-        self,
-        schedule: Schedule,
-        world: World,
-        plan: Plan,
-        progress: Progress,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        super().__init__(plan, world.scratch_root, progress, clock)
-        self.schedule, self.world = schedule, world
 
     def run(self, source: Source) -> Outcome:
         """See ``Tier.drill``."""
         started, backup = self.clock(), source.backup
-        try:
+        with self.judging(backup.id):
             sweep(self.scratch_root)
-            with self._spooled(source) as archive, self._scratch() as plane, connected(plane.kubeconfig) as cluster:
+            with self.spooled(source) as archive, self._scratch() as plane, connected(plane.kubeconfig) as cluster:
                 self.phases["start"] = self.clock() - started
                 self._drill(source, archive, cluster)
-        except Interrupted:
-            raise Interrupted("the drill was interrupted", hint="Nothing is left of it.") from None
-        except OF_THE_BACKUP as error:
-            self.findings.append(Finding(Severity.ERROR, error.message, error.code))
-        except OF_THE_PLACE as error:
-            why = (error.strerror or str(error)) if isinstance(error, OSError) else error.message
-            more = "" if isinstance(error, OSError) else error.hint
-            raise DrillFailed(
-                f"{backup.id} could not be drilled: {why}",
-                hint=f"{more} That says nothing of the backup. Nothing live was touched, and nothing is left.".strip(),
-            ) from error
         seconds, server = self.clock() - started, f"Kubernetes {self.plan.details['kubernetes']}"
         return self.outcome(backup, seconds, "was restored and compared", server, RESTORING)
 
@@ -120,9 +86,7 @@ class Drill(Drilling):
         restored = self._restore(source, archive, scratch, options)
         with self.phase("compare"):
             self.findings += compared(self.schedule, scratch, archive, options, restored)
-        if skipped:
-            said = "; ".join(f"{name} ({why})" for name, why in skipped.items())
-            self.findings.append(Finding(Severity.WARNING, f"not drilled: {said}", "objects.not_drilled"))
+        self.not_drilled(f"{name} ({why})" for name, why in skipped.items())
 
     def _restore(self, source: Source, archive: Spooled, world: World, options: Options) -> int:
         """How many objects were put. What the restore says against the backup is found."""
@@ -133,11 +97,7 @@ class Drill(Drilling):
             options=options.as_data(),
             source=lambda: source,
         )
-
-        def opened() -> AbstractContextManager[Spooled]:
-            return nullcontext(archive)
-
-        made = plan_restore(self.schedule, world, source.backup, request, opened)
+        made = plan_restore(self.schedule, world, source.backup, request, opening(archive))
         outcome = Restore(world, made, ScratchJournal(), self.progress).run(source)
         self.phases |= outcome.phases
         self.findings += outcome.findings
@@ -152,11 +112,3 @@ class Drill(Drilling):
             raise DrillFailed(f"there is no {NAME} on this machine any more", hint=f"Set {SETTING}.")
         etcd = find("etcd", self.world.etcd_bin)
         return scratch_plane(self.scratch_root, self.schedule.name, kube_apiserver=program, etcd=etcd)
-
-    @contextmanager
-    def _spooled(self, source: Source) -> Iterator[Spooled]:
-        """To compare with; the restore fetches for itself, as always."""
-        self.progress.phase("reading")
-        self.world.spool.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with source.open(ROLE) as chunks, spooled(chunks, self.world.spool) as archive:
-            yield archive
