@@ -181,6 +181,7 @@ class Velero:
             "metrics-address": f"127.0.0.1:{metrics}",
             "profiler-address": f"127.0.0.1:{profiler}",
             "default-volumes-to-fs-backup": "false",
+            "garbage-collection-frequency": "5s",
             "client-qps": "500",
             "client-burst": "500",
         }

@@ -55,6 +55,11 @@ def listed_by(velero, name):
     return time.monotonic() - begun
 
 
+def named(found):
+    """The names in a list that the API server gave."""
+    return {item["metadata"]["name"] for item in found["items"]}
+
+
 def furnish(plane, namespace):
     """Objects of several kinds."""
     pods = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "a.invalid/b:1"}]}}

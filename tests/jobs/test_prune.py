@@ -13,6 +13,7 @@ from backstay.core.retention import KeepPolicy
 from backstay.core.units import format_stamp
 from backstay.jobs import prune
 from backstay.jobs.prune_plan import Fate
+from backstay.jobs.refuted import refuted
 from backstay.store.memory import MemoryStore
 from tests.catalog.fakes import CARDBOARD, NOW, Clock, DictStore, Killed, make_backup
 from tests.fixtures.stocked import DAY, HAM, Stocked, settings
@@ -122,6 +123,33 @@ def test_one_that_a_check_found_bad_takes_no_place_and_protects_nothing():
     assert plan.targets[0].entries[0].reasons[-1] == "its last check found it bad"
     stocked.prove(made[3], Level.READABLE, at=NOW + timedelta(minutes=1))  # it was the line, not the bytes
     assert removals(planned(stocked)) == [made[0].stamp, made[1].stamp]
+
+
+def test_what_something_else_has_removed_protects_nothing_and_is_said():
+    stocked = Stocked([settings(CARDBOARD, keep=KeepPolicy(days=2))])
+    made = stocked.daily(8)
+    for number in (1, 4, 6):
+        stocked.prove(made[number], Level.RESTORED, at=NOW - timedelta(minutes=number))
+    for backup in made[2:]:
+        stocked.store.objects.pop(backup.artifacts[0].key)
+    plan = planned(stocked, allow_mass_delete=True)
+    by_stamp = {entry.stamp: entry for entry in plan.targets[0].entries}
+    assert by_stamp[made[1].stamp].reasons == ("the newest complete one", "the newest proven one")
+    gone = by_stamp[made[6].stamp]
+    assert not gone.sound
+    assert "not in the store any more" in gone.reasons[-1]
+    assert removals(plan) == [made[0].stamp]
+    steps = [(step.name, step.detail) for step in plan.targets[0].as_plan().steps]
+    assert ("record", f"{made[6].id} as found bad") in steps
+    (outcome,) = pruned(stocked, plan)
+    assert "recorded what is gone of 6 backups" in outcome.message
+    assert stocked.ids() == [one.stamp for one in made[1:]]
+    held = refuted(stocked.catalog().proofs.read(CARDBOARD))
+    assert sorted(held) == [one.id for one in made[2:]]
+    assert "something else removed them" in held[made[6].id].findings[0].message
+    again = planned(stocked)
+    assert again.targets[0].does_nothing
+    assert again.targets[0].entries[1].reasons[-1] == "its last check found it bad"
 
 
 def test_partial_ones_go_when_a_complete_one_is_newer():

@@ -227,6 +227,34 @@ def store_error(code):
     return ClientError(response, "DeleteObjects")
 
 
+def folders(options):
+    keys_of = {"aws_access_key_id": options.access_key_id, "aws_secret_access_key": options.secret_access_key}
+    client = boto3.client("s3", endpoint_url=options.endpoint_url, region_name="us-east-1", **keys_of)
+    found = client.list_objects_v2(Bucket=options.bucket, Prefix="p/", Delimiter="/")
+    return [one["Prefix"] for one in found.get("CommonPrefixes", [])]
+
+
+def test_a_folder_that_a_server_keeps_goes_when_nothing_is_in_it(seaweed_bucket, open_s3):
+    options = seaweed_bucket(prefix="p")
+    store = open_s3(options)
+    for key in ("empty/k", "full/k", "full/l", "fuller/k"):
+        store.put(key, [b"x"])
+    store.delete(["empty/k", "full/k"])
+    assert folders(options) == ["p/empty/", "p/full/", "p/fuller/"]
+    for folder in ("empty", "full", "never"):
+        store.drop_folder(folder)
+    assert folders(options) == ["p/full/", "p/fuller/"]
+    assert keys(store) == ["full/l", "fuller/k"]
+
+
+def test_no_mark_is_left_where_there_is_no_folder(moto_bucket, open_s3, client):
+    options = moto_bucket(prefix="p")
+    client.put_bucket_versioning(Bucket=options.bucket, VersioningConfiguration={"Status": "Enabled"})
+    store = open_s3(options)
+    store.drop_folder("gone")
+    assert "DeleteMarkers" not in client.list_object_versions(Bucket=options.bucket)
+
+
 def test_unfinished_uploads_are_swept_by_age(moto_bucket, open_s3, client):
     options = moto_bucket(prefix="p")
     store = open_s3(options)

@@ -8,7 +8,18 @@ import pytest
 from backstay.core.errors import AlreadyExists, Corrupt, Denied, NotFound, Unavailable
 from backstay.store.directory import DirectoryStore
 from backstay.store.memory import MemoryStore
-from backstay.store.wrap import Metered, ReadOnly, Retrying, Throttled, Usage, Wrapper, sweep, unfinished, unwrapped
+from backstay.store.wrap import (
+    Metered,
+    ReadOnly,
+    Retrying,
+    Throttled,
+    Usage,
+    Wrapper,
+    drop_folder,
+    sweep,
+    unfinished,
+    unwrapped,
+)
 from tests.store.helpers import MIB, keys, noise, pieces, read
 from tests.store.test_contract import race_to_create
 
@@ -229,6 +240,7 @@ def test_read_only(tmp_path):
         lambda: store.delete(["k"]),
         lambda: sweep(store, inner.head("k").modified_at, ""),
         lambda: sweep(Retrying(Metered(store)), inner.head("k").modified_at, ""),
+        lambda: drop_folder(Retrying(store), "folder"),
     ]
     for action in refused:
         with pytest.raises(Denied, match="reading only"):

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from backstay.catalog import foreign as foreign_dumps
-from backstay.catalog import keys, manifest, records, sweep
+from backstay.catalog import keys, manifest, records, sweep, veleronames
 from backstay.catalog.cache import Cache
 from backstay.catalog.fetch import Problem, fetch
 from backstay.catalog.find import find
@@ -120,7 +120,7 @@ class Catalog:
         record = IntentRecord(target, stamp, self._new_id(), IntentState.ABANDONED, moment, moment, owned)
         self.store.put(record.key, (record.encode(),))
         self.store.delete((keys.manifest_key(target, stamp),))
-        self.store.delete(owned)
+        veleronames.remove(self.store, owned)
         self.store.delete((record.key,))
 
     def backups(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from backstay.catalog import intent, keys, manifest, records
+from backstay.catalog import intent, keys, manifest, records, veleronames
 from backstay.catalog.intent import IntentRecord, IntentState
 from backstay.core.errors import AlreadyExists, CatalogError, Locked, NotFound
 from backstay.core.model import Target
@@ -93,7 +93,7 @@ def _undo(store: Store, record: IntentRecord, etag: str, now: datetime) -> Sweep
             records.write(store, record.key, abandoned.encode(), match=etag)
         except AlreadyExists:
             return None  # the run moved on, so it lives
-    store.delete(record.keys)
+    veleronames.remove(store, record.keys)
     if not fresh and now - record.changed_at >= TOMBSTONE_AGE:
         store.delete((record.key,))
     return Sweep(record.target, record.stamp, Swept.REMOVED, record.keys) if fresh else None

@@ -4,13 +4,26 @@ Source, in Velero: pkg/persistence/object_store_layout.go for keys, pkg/controll
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from shlex import quote
 
 from backstay.catalog import keys
 from backstay.catalog.foreign import WARNINGS, Named
+from backstay.store.base import Store
+from backstay.store.wrap import drop_folder
 
 _FOLDER = re.compile(r"(?P<schedule>.+)-(?P<day>[0-9]{8})(?P<time>[0-9]{6})", re.ASCII)
+
+
+def remove(store: Store, artifacts: Iterable[str]) -> None:
+    """Remove artifacts, and of a backup in Velero's form its folder too: as long as the bucket lists that, Velero keeps
+    the Backup in its list (pkg/controller/backup_sync_controller.go, ``deleteOrphanedBackups``)."""
+    gone = list(artifacts)
+    store.delete(gone)
+    folders = {key.rpartition("/")[0] for key in gone if key.endswith("/velero-backup.json")}
+    for folder in sorted(folder for folder in folders if _FOLDER.fullmatch(folder.rpartition("/")[2])):
+        drop_folder(store, folder)
 
 
 @dataclass(frozen=True)

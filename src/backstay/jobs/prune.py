@@ -14,12 +14,13 @@ from backstay.catalog.catalog import Catalog
 from backstay.catalog.lease import Lease
 from backstay.catalog.sweep import Swept
 from backstay.core.errors import BackstayError, CatalogError, Incomplete, LeaseHeld, Locked
-from backstay.core.model import Backup, Finding, Level, Outcome, Progress, Severity, Target
+from backstay.core.model import Backup, Finding, Level, Outcome, Progress, Proof, Severity, Target
 from backstay.core.units import counted, exact_time, format_size, format_stamp, listed
 from backstay.jobs.context import Context
-from backstay.jobs.prune_plan import Entry, Fate, PrunePlan, TargetPlan
+from backstay.jobs.prune_plan import Entry, Fate, PrunePlan, TargetPlan, precious
 from backstay.jobs.prune_survey import Survey, forget_failures, survey
 from backstay.jobs.prune_uploads import drop_uploads, with_uploads
+from backstay.jobs.verify import keep_proof
 
 
 def plan(context: Context, targets: Iterable[Target], *, allow_mass_delete: bool = False) -> PrunePlan:
@@ -104,6 +105,7 @@ class _Pruning:
     failures: int = 0
     notes: int = 0
     uploads: int = 0
+    gone: int = 0
 
     def run(self, lease: Lease) -> None:
         planned = self.plan.with_fate(Fate.REMOVE)
@@ -118,6 +120,7 @@ class _Pruning:
             lease.check()
             self._sweep(one.stamp, one.size_bytes)
         lease.check()
+        self._record_gone(fresh)
         self._forget_proofs(fresh)
         self.failures = forget_failures(self.catalog.store, self.plan)
         if self.plan.retired and self.plan.retired_before:
@@ -175,6 +178,18 @@ class _Pruning:
         self.freed_bytes += size_bytes
         self.progress.advance(size_bytes)
 
+    def _record_gone(self, fresh: Survey) -> None:
+        """Say by a proof what the plan has found gone and is so still, for everybody who asks how it stands."""
+        planned = {entry.stamp for entry in self.plan.gone}
+        for entry in fresh.plan.gone:
+            if entry.stamp in planned:
+                said = (Finding(Severity.ERROR, entry.gone, "gone"),)
+                proof = Proof(
+                    entry.backup_id, Level.STORED, ok=False, at=self.context.now(), duration_seconds=0.0, findings=said
+                )
+                keep_proof(self.context, self.catalog, fresh.backups[entry.stamp], proof)
+                self.gone += 1
+
     def _forget_proofs(self, fresh: Survey) -> None:
         """Those of what was removed now, and of what an earlier run removed before it was cut short."""
         planned = {*self.plan.orphan_proofs, *(entry.stamp for entry in self.plan.with_fate(Fate.REMOVE))}
@@ -189,6 +204,7 @@ class _Pruning:
         words += [f"dropped {counted(self.uploads, 'unfinished upload')}"] if self.uploads else []
         words += [f"forgot {counted(self.failures, 'failed run')}"] if self.failures else []
         words += [f"dropped {counted(self.notes, 'note')} of earlier removals"] if self.notes else []
+        words += [f"recorded what is gone of {counted(self.gone, 'backup')}"] if self.gone else []
         said = listed(words) or "nothing was removed"
         size = f", {format_size(self.freed_bytes)}" if self.freed_bytes else ""
         return said + size + (f"; {counted(locked, 'backup')} locked for now" if locked else "")
@@ -200,25 +216,15 @@ def check_still_right(planned: Sequence[Entry], fresh: TargetPlan) -> None:
     The second look is on purpose independent of retention: not the newest sound backup, not the newest proven one.
     """
     now = {entry.stamp: entry for entry in fresh.entries}
-    precious = _precious(fresh.entries, fresh.made_at)
+    guarded = precious(fresh.entries, fresh.made_at)
     for entry in planned:
         found = now.get(entry.stamp)
-        if found is not None and (found.fate is not Fate.REMOVE or entry.stamp in precious):
-            why = "; ".join(found.reasons) if found.fate is not Fate.REMOVE else precious[entry.stamp]
+        if found is not None and (found.fate is not Fate.REMOVE or entry.stamp in guarded):
+            why = "; ".join(found.reasons) if found.fate is not Fate.REMOVE else guarded[entry.stamp]
             raise Incomplete(
                 f"{fresh.target} is not as it was planned: {entry.backup_id} is to stay now ({why})",
                 hint="Nothing of it was removed. Run prune again: it plans anew.",
             )
-
-
-def _precious(entries: Iterable[Entry], now: datetime) -> dict[str, str]:
-    """By stamp, what must never go and why."""
-    sound = sorted((entry for entry in entries if entry.sound and entry.at <= now), key=lambda entry: entry.at)
-    proven = [[entry for entry in sound if entry.level >= level][-1:] for level in (Level.RESTORED, Level.READABLE)]
-    newest_proven = proven[0] or proven[1]
-    return {entry.stamp: "the newest complete one" for entry in sound[-1:]} | {
-        entry.stamp: "the newest proven one" for entry in newest_proven
-    }
 
 
 def _until(entry: Entry) -> str:

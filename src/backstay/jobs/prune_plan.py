@@ -3,7 +3,7 @@
 Frozen and plain, so that what is shown, kept as JSON and executed is one and the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -42,7 +42,8 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True)
 class Entry:
-    """One backup: what becomes of it and why. ``sound`` is complete and not found bad by its last check."""
+    """One backup: what becomes of it and why. ``sound`` is complete and not found bad by its last check; ``gone`` says
+    what of its files is not in the store any more, so that it is to be found bad from now on."""
 
     backup_id: str
     stamp: str
@@ -53,6 +54,7 @@ class Entry:
     fate: Fate
     reasons: tuple[str, ...]
     locked_until: datetime | None = None
+    gone: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """As ``--json`` prints it."""
@@ -64,6 +66,7 @@ class Entry:
             "size_bytes": self.size_bytes,
             "level": self.level.word,
             "locked_until": exact_time(self.locked_until) if self.locked_until else None,
+            "gone": self.gone or None,
         }
 
 
@@ -135,8 +138,13 @@ class TargetPlan:
     @property
     def does_nothing(self) -> bool:
         """Whether there is nothing to do."""
-        gone = self.with_fate(Fate.REMOVE) or self.litter or self.uploads
-        return not (gone or self.orphan_proofs or self.failures or self.retired)
+        going = self.with_fate(Fate.REMOVE) or self.litter or self.uploads or self.gone
+        return not (going or self.orphan_proofs or self.failures or self.retired)
+
+    @property
+    def gone(self) -> tuple[Entry, ...]:
+        """The backups that stay and whose files something else has removed."""
+        return tuple(entry for entry in self.entries if entry.gone and entry.fate is not Fate.REMOVE)
 
     def as_plan(self) -> Plan:
         """As a plan to show: what stays and what goes, each with its reasons."""
@@ -178,6 +186,7 @@ class TargetPlan:
             Step(entry.fate.value, f"{entry.backup_id}, {format_size(entry.size_bytes)}", "; ".join(entry.reasons))
             for entry in self.entries
         ]
+        steps += [Step("record", f"{entry.backup_id} as found bad", entry.gone) for entry in self.gone]
         for one in self.litter:
             found = f"{counted(len(one.keys), 'object')}, {format_size(one.size_bytes)}" if one.keys else ""
             steps.append(Step("clean", f"the run of {one.stamp}: {LITTER_WORDS[one.what]}", found))
@@ -239,6 +248,16 @@ class PrunePlan:
             "refused": self.refusal.as_json() if self.refusal else None,
             "targets": [one.as_json() for one in self.targets],
         }
+
+
+def precious(entries: Iterable[Entry], now: datetime) -> dict[str, str]:
+    """By stamp, what must never go and why."""
+    sound = sorted((entry for entry in entries if entry.sound and entry.at <= now), key=lambda entry: entry.at)
+    proven = [[entry for entry in sound if entry.level >= level][-1:] for level in (Level.RESTORED, Level.READABLE)]
+    newest_proven = proven[0] or proven[1]
+    return {entry.stamp: "the newest complete one" for entry in sound[-1:]} | {
+        entry.stamp: "the newest proven one" for entry in newest_proven
+    }
 
 
 def rules_in_words(keep: KeepPolicy) -> str:

@@ -17,9 +17,9 @@ from backstay.core import retention
 from backstay.core.errors import CatalogError, NotFound
 from backstay.core.model import Backup, Finding, Level, Proof, Severity, State
 from backstay.core.retention import Candidate, Decision
-from backstay.core.units import format_stamp, format_time
+from backstay.core.units import counted, format_stamp, format_time
 from backstay.jobs.context import TargetSettings
-from backstay.jobs.prune_plan import Entry, Fate, Litter, TargetPlan
+from backstay.jobs.prune_plan import Entry, Fate, Litter, TargetPlan, precious
 from backstay.jobs.refuted import refuted
 from backstay.store.base import Store
 
@@ -44,8 +44,7 @@ def survey(catalog: Catalog, settings: TargetSettings, now: datetime) -> Survey:
     proofs = list(catalog.proofs.read(target))  # before the manifests: of what is listed here the backup exists
     listed = catalog.backups(target, problem=lambda error: findings.append(_damaged(error)))
     backups = {backup.stamp: _slim(backup) for backup in listed}
-    decisions = _decide(backups, proofs, settings, now)
-    entries = _unshared(tuple(_entry(decision, backups, settings, now) for decision in decisions), backups)
+    decisions, entries = _looked_at(catalog.store, backups, proofs, settings, now)
     strays = [info for info in catalog.strays(target) if now - info.modified_at >= STRAY_AGE]
     failures_before = _failures_before(entries, now)
     plan = TargetPlan(
@@ -68,11 +67,44 @@ def survey(catalog: Catalog, settings: TargetSettings, now: datetime) -> Survey:
     return Survey(plan, backups)
 
 
+def _looked_at(
+    store: Store,
+    backups: Mapping[str, Backup],
+    proofs: list[Proof],
+    settings: TargetSettings,
+    now: datetime,
+) -> tuple[list[Decision], tuple[Entry, ...]]:
+    """What becomes of each, once those that must never go are known to be there: another program may have removed
+    their files, as Velero does when it is told to, and then they stand for nothing."""
+    bad = dict.fromkeys(_found_bad(proofs), "its last check found it bad")
+    gone: dict[str, str] = {}
+    seen: set[str] = set()
+    while True:
+        decisions = _decide(backups, proofs, bad | gone, settings, now)
+        entries = tuple(
+            replace(_entry(decision, backups, settings, now), gone=gone.get(decision.candidate.id, ""))
+            for decision in decisions
+        )
+        unseen = precious(entries, now).keys() - seen
+        if not unseen:
+            return decisions, _unshared(entries, backups)
+        seen |= unseen
+        gone |= {backups[stamp].id: words for stamp in unseen if (words := _gone_of(store, backups[stamp]))}
+
+
+def _gone_of(store: Store, backup: Backup) -> str:
+    """What of a backup's files is not in the store; empty where all are."""
+    gone = [artifact.key for artifact in backup.artifacts if _size(store, artifact.key) is None]
+    files = counted(len(backup.artifacts), "file")
+    return f"{len(gone):,} of {files} not in the store any more: something else removed them" if gone else ""
+
+
 def _decide(
-    backups: Mapping[str, Backup], proofs: list[Proof], settings: TargetSettings, now: datetime
+    backups: Mapping[str, Backup], proofs: list[Proof], bad: Mapping[str, str], settings: TargetSettings, now: datetime
 ) -> list[Decision]:
-    """One that a check has found bad counts as incomplete: it takes no place of a good one and protects nothing."""
-    levels, bad = standing(proofs), _found_bad(proofs)
+    """``bad`` says of backups what is wrong with them. Such a one counts as incomplete: it takes no place of a good one
+    and protects nothing."""
+    levels = standing(proofs)
     candidates = [
         Candidate(
             id=backup.id,
@@ -84,7 +116,7 @@ def _decide(
     ]
     decisions = retention.decide(candidates, settings.keep, now, ZoneInfo(settings.timezone))
     return [
-        replace(one, reasons=(*one.reasons, "its last check found it bad")) if one.candidate.id in bad else one
+        replace(one, reasons=(*one.reasons, bad[one.candidate.id])) if one.candidate.id in bad else one
         for one in decisions
     ]
 

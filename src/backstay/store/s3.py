@@ -149,6 +149,11 @@ class S3Store:
         lifecycle rule removes them; in one with object lock, a key under retention is refused as ``Locked``."""
         self._deletion.run(keys)
 
+    def drop_folder(self, folder: str) -> None:
+        """Remove a folder that is an object of its own, if nothing is in it: SeaweedFS keeps one when the last object
+        in it is removed, and people make them by hand."""
+        self._deletion.folder(folder)
+
     def describe(self) -> str:
         """``s3://bucket/prefix/``."""
         return self.options.url
@@ -246,7 +251,7 @@ def create_bucket(options: S3Options) -> bool:
 
 
 def _connect(options: S3Options) -> "S3Client":
-    import boto3.session
+    import botocore.session
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
@@ -264,7 +269,7 @@ def _connect(options: S3Options) -> "S3Client":
         "ignore_configured_endpoint_urls": True,
     }
     try:
-        client = boto3.session.Session().client(
+        client = botocore.session.get_session().create_client(
             "s3",
             region_name=options.region,
             endpoint_url=options.endpoint_url,

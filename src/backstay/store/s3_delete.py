@@ -46,6 +46,21 @@ class Deletion:
                 for key in batch:
                     self._delete_one(key)
 
+    def folder(self, folder: str) -> None:
+        """Remove ``folder/`` where it is an object and nothing is below it."""
+        bucket, key = self._options.bucket, f"{check_key(folder)}/"
+        whole = self._options.root + key
+        with self._talk("look into", key):
+            found = self._client.list_objects_v2(Bucket=bucket, Prefix=whole, MaxKeys=2).get("Contents", [])
+        if any(one["Key"] != whole for one in found):
+            return
+        try:
+            with self._talk("look up", key):  # in a bucket with versions a delete of nothing leaves a mark
+                self._client.head_object(Bucket=bucket, Key=whole)
+        except NotFound:
+            return
+        self._delete_one(key)
+
     def _delete_batch(self, keys: Sequence[str]) -> bool:
         """Delete with one request; ``False`` where the server does not take such requests."""
         objects = [{"Key": self._options.root + key} for key in keys]

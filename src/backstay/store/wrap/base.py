@@ -86,7 +86,7 @@ def unwrapped(store: Store) -> Store:
 
 def unfinished(store: Store, before: datetime, prefix: str) -> int:
     """How many things ``sweep`` would remove."""
-    return _of_backend(store, "unfinished", before, prefix)
+    return int(_of_backend(store, "unfinished", before, prefix) or 0)
 
 
 def sweep(store: Store, before: datetime, prefix: str) -> int:
@@ -95,13 +95,19 @@ def sweep(store: Store, before: datetime, prefix: str) -> int:
     Only of keys that begin with ``prefix``: other programs may keep theirs in the same bucket. Returns how many; 0 for
     a backend that never leaves anything. Raises ``Denied`` through a read-only wrapper.
     """
-    return _of_backend(store, "sweep", before, prefix)
+    return int(_of_backend(store, "sweep", before, prefix) or 0)
 
 
-def _of_backend(store: Store, verb: str, before: datetime, prefix: str) -> int:
+def drop_folder(store: Store, folder: str) -> None:
+    """Remove a folder that has nothing in it any more, where the backend would go on listing it. Raises ``Denied``
+    through a read-only wrapper."""
+    _of_backend(store, "drop_folder", folder)
+
+
+def _of_backend(store: Store, verb: str, *words: Any) -> Any:
     layer: Any = store
     while layer is not None:
         if hasattr(layer, verb):
-            return int(getattr(layer, verb)(before, prefix))
+            return getattr(layer, verb)(*words)
         layer = getattr(layer, "inner", None)
-    return 0
+    return None

@@ -35,6 +35,10 @@ class ReadOnly(Wrapper):
         """Refuse."""
         self._refuse("remove unfinished uploads")
 
+    def drop_folder(self, folder: str) -> None:
+        """Refuse."""
+        self._refuse(f"remove the folder {folder}")
+
     def _refuse(self, what: str) -> NoReturn:
         raise Denied(
             f"cannot {what}: {self.describe()} is open for reading only",
