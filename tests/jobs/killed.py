@@ -33,6 +33,9 @@ def main(
         backup.run(world.context, world.target(dbname), NoProgress())
         return
     context = world.context
+    if verb == "rollback":
+        restore.rollback(context, world.target(dbname), store, NoProgress())
+        return
     made = context.catalogs.find(ref)
     plan = restore.plan(context, made, {})
     restore.run(context, plan, made, restore.place_of(context, made), NoProgress())

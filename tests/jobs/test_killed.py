@@ -116,6 +116,22 @@ def test_restore_killed_inside_the_swap(way_out, postgres18, damaged, tmp_path):
     left(world, name, made, way_out, good, bad, postgres18)
 
 
+@pytest.mark.parametrize("way_out", ["resume", "rollback"])
+def test_rollback_killed_at_every_request(way_out, postgres18, damaged, tmp_path):
+    """Live is back under its name and the copy is gone: neither way out may take that for a swap."""
+    name, world, made, good, bad = damaged
+    swapped = STEPS.index("swap") + 1
+    kills = 0
+    for at in range(1, MOST_REQUESTS):
+        assert killed(postgres18, tmp_path / "store", "restore", name, swapped, "after", made.id, only=JOURNAL)
+        if not killed(postgres18, tmp_path / "store", "rollback", name, at, "before"):
+            break
+        kills += 1
+        left(world, name, made, way_out, good, bad, postgres18)
+        reset(postgres18, name)
+    assert kills > 5
+
+
 def left(world, name, made, way_out, good, bad, server):
     """Take one of the ways out of a killed restore and look at what is live then."""
     world.now = Later()

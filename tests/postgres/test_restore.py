@@ -5,11 +5,13 @@ import gzip
 import pytest
 
 from backstay.cluster.apps import AppsByHand
-from backstay.core.errors import RestoreError, SourceError, UsageError
+from backstay.cluster.appsincluster import AppsInCluster
+from backstay.core.errors import ConfigError, RestoreError, SourceError, Unavailable, UsageError
 from backstay.core.model import Level, NoProgress
 from backstay.demo.compare import differences, fingerprint
 from backstay.jobs import restore
 from backstay.store.pipeline import Encoding
+from tests.fixtures.faults import FaultyStore
 from tests.fixtures.world import database_on, directory_world
 
 
@@ -27,27 +29,45 @@ def print_of(server, name):
 FORMATS = ["directory", "sql"]
 
 
-class RecordingApps:
-    """Stands where the cluster will: remembers what was asked, and can fail."""
+def unavailable(verb, key):
+    raise Unavailable(f"{verb} {key}")
 
-    def __init__(self, fail_on=()):
+
+def no_cluster():
+    raise ConfigError("there is no kubeconfig")
+
+
+class RecordingApps:
+    """In place of a cluster: remembers what was asked, and can fail."""
+
+    by_hand = False
+
+    def __init__(self, fail_on=(), late=()):
         self.calls = []
         self.fail_on = fail_on
+        self.late = late
 
-    def words(self, apps, *, start=False):
-        return ", ".join(apps)
+    def steps(self, namespace, apps):
+        return ", ".join(apps), ", ".join(apps)
 
     def require(self, namespace, apps):
         """They can be stopped."""
 
-    def stop(self, namespace, apps):
-        self.calls.append(("stop", tuple(apps)))
-        if "stop" in self.fail_on:
-            raise SourceError("the pods did not go")
+    def replicas(self, namespace, apps):
         return dict.fromkeys(apps, 3)
 
-    def start(self, namespace, replicas):
-        self.calls.append(("start", dict(replicas)))
+    def stop(self, namespace, replicas, told):
+        self.calls.append(("stop", dict(replicas)))
+        if "ctrl-c" in self.fail_on:
+            raise KeyboardInterrupt
+        if "stop" in self.fail_on:
+            raise RestoreError("the pods did not go")
+
+    def start(self, namespace, replicas, *, wait):
+        self.calls.append(("start", dict(replicas), wait))
+        if "start" in self.fail_on:
+            raise RestoreError("the API server is away", hint="By hand.")
+        return self.late if wait else ()
 
 
 @pytest.mark.parametrize("dump_format", FORMATS)
@@ -255,7 +275,8 @@ class TestLiveDataIsSafe:
     def test_apps_are_stopped_only_around_the_swap(self, wiki):
         _name, world, made = wiki
         world.restore(made)
-        assert world.apps.calls == [("stop", ("deployment/wiki",)), ("start", {"deployment/wiki": 3})]
+        three = {"deployment/wiki": 3}
+        assert world.apps.calls == [("stop", three), ("start", three, True)]
 
     def test_a_flipped_byte_in_the_store(self, postgres18, wiki, tmp_path):
         name, world, made = wiki
@@ -298,27 +319,91 @@ class TestLiveDataIsSafe:
         with postgres18.connect(name) as session:
             assert session.execute("SELECT 1").fetchone() == (1,)
 
-    def test_apps_that_only_the_user_can_stop(self, postgres18, sample_database, tmp_path):
+    def test_apps_that_the_user_has_stopped(self, postgres18, sample_database, tmp_path):
         name = sample_database(postgres18, "wiki")
         database = database_on(postgres18, name, apps=("deployment/wiki",), namespace="wiki")
-        world = directory_world(tmp_path, database)
+        world = directory_world(tmp_path, database, apps=AppsByHand())
         made = world.backup(name)
-        assert "deployment/wiki: by you, before" in [step.detail for step in world.plan_restore(made).steps][-3]
-        with pytest.raises(UsageError, match="deployment/wiki must be stopped first") as caught:
-            world.restore(made)
-        assert "kubectl -n wiki scale deployment/wiki --replicas=0" in caught.value.hint
-        assert names_like(postgres18, name) == [name]
-        world.apps = AppsByHand(stopped=True)
-        assert world.restore(made).ok
+        assert [step.detail for step in world.plan_restore(made).steps][-3] == "deployment/wiki: stopped by you"
+        assert "now start deployment/wiki again" in world.restore(made).message
 
-    def test_apps_that_do_not_stop(self, postgres18, sample_database, tmp_path):
+    def test_apps_and_no_cluster_to_stop_them_in(self, postgres18, sample_database, tmp_path):
         name = sample_database(postgres18, "wiki")
-        world = directory_world(tmp_path, database_on(postgres18, name), apps=RecordingApps(fail_on=("stop",)))
+        database = database_on(postgres18, name, apps=("deployment/wiki",), namespace="wiki")
+        world = directory_world(tmp_path, database, apps=AppsInCluster(no_cluster))
         made = world.backup(name)
-        with pytest.raises(SourceError, match="the pods did not go"):
+        with pytest.raises(ConfigError, match="there is no kubeconfig") as caught:
+            world.plan_restore(made)
+        assert "(kubectl -n wiki scale deployment/wiki --replicas=0) and add --apps-stopped" in caught.value.hint
+        assert world.restore(made, to=f"{name}__copy").ok  # nothing live changes: no cluster is asked
+
+    def test_apps_that_do_not_stop(self, postgres18, wiki):
+        name, world, made = wiki
+        world.apps.fail_on = ("stop",)
+        before = print_of(postgres18, name)
+        with pytest.raises(RestoreError, match="the pods did not go") as caught:
             world.restore(made)
-        with postgres18.connect(name) as session:
-            assert session.execute("SELECT 1").fetchone() == (1,)
+        assert caught.value.hint == (
+            "Started again: deployment/wiki. Live data was not changed. `--resume` tries again, `--rollback` tidies up."
+        )
+        assert world.apps.calls[-1] == ("start", {"deployment/wiki": 3}, False)
+        assert differences(before, print_of(postgres18, name)) == []
+        with pytest.raises(RestoreError, match="was cut short"):
+            world.restore(made)
+        context, target = world.context, world.target(name)
+        assert restore.rollback(context, target, world.store, NoProgress()).ok
+        assert names_like(postgres18, name) == [name]
+        assert differences(before, print_of(postgres18, name)) == []
+
+    def test_apps_that_do_not_start(self, postgres18, wiki):
+        name, world, made = wiki
+        world.apps.fail_on = ("start",)
+        with pytest.raises(RestoreError, match="the API server is away") as caught:
+            world.restore(made)
+        assert caught.value.hint == ("By hand. The database itself is as it should be; `--resume` tries once more.")
+        world.apps = RecordingApps()
+        context, target = world.context, world.target(name)
+        place = restore.place_of(context, made)
+        assert restore.resume(context, target, lambda _plan, _ref: (made, place), world.store, NoProgress()).ok
+        assert world.apps.calls == [("start", {"deployment/wiki": 3}, True)]
+
+    def test_apps_that_do_not_get_ready(self, wiki):
+        _name, world, made = wiki
+        world.apps.late = ["deployment/wiki is not ready after 5 m: 0 of 3 ready"]
+        outcome = world.restore(made)
+        assert not outcome.ok  # exit code 3
+        assert [one.message for one in outcome.findings if one.code == "restore.not_ready"] == world.apps.late
+        assert world.context.catalogs.levels()["main", made.id].level is Level.RESTORED
+
+    def test_in_place_drops_nothing_while_apps_run(self, postgres18, wiki):
+        name, world, made = wiki
+        world.apps.fail_on = ("stop",)
+        with pytest.raises(RestoreError, match="the pods did not go"):
+            world.restore(made, in_place=True)
+        assert names_like(postgres18, name) == [name]
+        assert world.apps.calls[-1] == ("start", {"deployment/wiki": 3}, False)
+
+    def test_in_place_that_was_dropped_and_not_journalled(self, postgres18, wiki):
+        name, world, made = wiki
+        real = world.store
+        world.store = FaultyStore(real, unavailable, 3, only="put backstay/v1/restores/")  # opened, stop, drop
+        with pytest.raises(Unavailable):
+            world.restore(made, in_place=True)
+        world.store = real
+        assert names_like(postgres18, name) == []
+        context, target = world.context, world.target(name)
+        with pytest.raises(RestoreError, match="was dropped for an in-place restore and cannot be put back"):
+            restore.rollback(context, target, world.store, NoProgress())
+        place = restore.place_of(context, made)
+        assert restore.resume(context, target, lambda _plan, _ref: (made, place), world.store, NoProgress()).ok
+        assert names_like(postgres18, name) == [name]
+
+    def test_apps_are_started_again_when_somebody_presses_ctrl_c(self, postgres18, wiki):
+        _name, world, made = wiki
+        world.apps.fail_on = ("ctrl-c",)
+        with pytest.raises(KeyboardInterrupt):
+            world.restore(made)
+        assert world.apps.calls[-1] == ("start", {"deployment/wiki": 3}, False)
 
     def test_a_dump_that_reaches_beyond_its_database(self, postgres18, wiki, tmp_path):
         """Statements on other databases and commands of psql's are refused; a shell command does not run."""

@@ -24,6 +24,7 @@ from backstay.catalog.foreign import Names, Naming, SnapshotNaming
 from backstay.catalog.lease import Holder
 from backstay.catalog.veleronames import VeleroNaming
 from backstay.cluster.apps import AppsByHand
+from backstay.cluster.appsincluster import AppsInCluster
 from backstay.config.load import Loaded
 from backstay.config.secrets import SecretRef, resolve
 from backstay.core.errors import UsageError
@@ -129,16 +130,16 @@ def open_app(
     stores = {name: deferred(store, env, warn) for name, store in config.stores.items()}
     caches = {name: ManifestCache(_cache_folder(env), store.describe()) for name, store in stores.items()}
     secret = partial(_secret, env=env, warn=warn)
+    cluster = tiers_of.OnceCluster(partial(tiers_of.connect, config, env))
     tier = PostgresTier(
         {name: tiers_of.database_of(database, secret, destination) for name, database in databases.items()},
-        AppsByHand(stopped=apps_stopped),
+        AppsByHand() if apps_stopped else AppsInCluster(cluster),
         _state_folder(env) / "scratch",
     )
     tiers: dict[TierKind, Tier] = {TierKind.POSTGRES: tier}
     etcd_tier = None
     if etcd is not None:
         etcd_tier = tiers[TierKind.ETCD] = tiers_of.etcd_tier(etcd, config, secret, _state_folder(env))
-    cluster = tiers_of.OnceCluster(partial(tiers_of.connect, config, env))
     objects_tier = None
     if schedules:
         objects_tier = tiers[TierKind.OBJECTS] = tiers_of.objects_tier(

@@ -16,7 +16,7 @@ from backstay.core.units import exact_time
 from backstay.store.base import Store
 
 KIND = "restore"
-STOP = "stop"  # the step that stops the apps; what comes after it changes live data
+STOP = "stop"  # the step that begins to stop the apps; what comes after it changes live data
 
 
 class JournalState(StrEnum):
@@ -58,7 +58,7 @@ class JournalRecord:
     @property
     def needs_a_person(self) -> bool:
         """Whether somebody must resume it or roll it back: it was killed (or still runs), or it failed once it had
-        stopped the apps. One that failed before has tidied up after itself."""
+        begun to stop the apps. One that failed before has tidied up after itself."""
         failed_late = self.state is JournalState.FAILED and STOP in self.steps
         return self.state is JournalState.OPEN or failed_late
 

@@ -107,7 +107,8 @@ def _finish(context: Context, plan: Plan, backup: Backup, place: Place, journal:
         journal.close(JournalState.FAILED, str(error) or type(error).__name__)
         raise
     journal.close(JournalState.DONE, outcome.message)
-    whole = outcome.ok and not plan.details.get("partly") and not plan.details.get("tables")
+    compared = outcome.ok or outcome.facts.get("compared")  # all came back, and what uses it is not ready
+    whole = compared and not plan.details.get("partly") and not plan.details.get("tables")
     if backup.state is not State.FOREIGN and backup.store and whole:
         catalog = context.catalogs.holding(backup)
         at, seconds = context.now(), outcome.duration_seconds

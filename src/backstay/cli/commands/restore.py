@@ -56,6 +56,7 @@ def restore(
 ) -> int:
     """Restore a backup. It is loaded into a database beside the live one and compared with its
     manifest; only then, and after you typed the target's name, do the two change places by a rename.
+    The apps that use it are stopped for that moment, and have the replicas they had again afterwards.
     The database that was live is kept until `backstay restore cleanup`. Whatever fails before the
     rename leaves live data untouched; what was killed is finished by --resume or undone by --rollback.
     A backup of etcd is restored on a server of the control plane, as root, with the stock tool of the
@@ -72,9 +73,9 @@ def restore(
       backstay restore etcd --plan
       backstay restore objects/daily --include-namespaces shop --namespace-map shop:shop-copy --plan
 
-    Exit status: 0 restored; 3 not all objects were; 4 declined; 2 usage or configuration; 10 store
-    unreachable; 11 another run is at work; 12 cannot decrypt; 13 damaged in the store; 1 anything
-    else; 130 interrupted.
+    Exit status: 0 restored; 3 not all objects were, or what uses the database is not ready; 4 declined;
+    2 usage or configuration; 10 store unreachable; 11 another run is at work; 12 cannot decrypt; 13
+    damaged in the store; 1 anything else; 130 interrupted.
     """
     _check(what, dry_run=dry_run, resume=resume, rollback=rollback)
     backup = _which(backup, from_schedule)

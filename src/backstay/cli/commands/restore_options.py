@@ -142,7 +142,9 @@ Identity = Annotated[str | None, Parameter(metavar="REF", help="The age identity
 class Where(Server):
     """Which server, and what is known of it beyond the configuration."""
 
-    apps_stopped: Annotated[bool, Parameter(help="The apps that use the database are stopped; you did it.")] = False
+    apps_stopped: Annotated[
+        bool, Parameter(help="You have stopped the apps that use the database, and will start them.")
+    ] = False
     identity: Identity = None
 
     def choices(self) -> dict[str, Any]:

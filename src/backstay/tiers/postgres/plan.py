@@ -47,8 +47,8 @@ class Options:
 def plan_restore(database: Database, backup: Backup, request: RestoreRequest, apps: Apps) -> Plan:
     """The plan for restoring ``backup`` into the server of ``database``.
 
-    Raises ``UsageError`` for options that exclude each other, ``SourceError`` when the server cannot take it, and
-    ``RestoreError`` when the disk cannot hold both copies.
+    Raises ``UsageError`` for options that exclude each other, ``SourceError`` when the server cannot take it,
+    ``RestoreError`` when the disk cannot hold both copies, and what ``apps`` raises when they cannot be stopped.
     """
     options = Options(**request.options)
     if options.in_place and (options.to or options.tables or options.schemas):
@@ -59,7 +59,7 @@ def plan_restore(database: Database, backup: Backup, request: RestoreRequest, ap
         preflight.check_extensions(session, backup)
         preflight.check_roles(session, backup, options.map_roles)
         details = _details(session, database, backup, options, request.stamp, scratch=request.scratch)
-        steps = _steps(backup, details, apps)
+        steps = _steps(backup, details, apps.steps(database.namespace, details["apps"]))
         notes = _notes(session, database, backup, details)
     into = f" as {details['into']}" if options.mode in {NEW, SIDE} else ""
     age = f"{format_span(request.now - backup.finished_at)} old" if backup.state is not State.FOREIGN else "foreign"
@@ -153,7 +153,8 @@ def _selected(tables: tuple[str, ...], schemas: tuple[str, ...], listed: Mapping
     return sorted(chosen)
 
 
-def _steps(backup: Backup, details: Mapping[str, Any], apps: Apps) -> tuple[Step, ...]:
+def _steps(backup: Backup, details: Mapping[str, Any], around: tuple[str, str]) -> tuple[Step, ...]:
+    """``around``: what is stopped, and what is started."""
     into, mode = details["into"], details["mode"]
     size = format_size(backup.size_bytes)
     owner = details["database"].get("owner", "the connecting role")
@@ -163,8 +164,8 @@ def _steps(backup: Backup, details: Mapping[str, Any], apps: Apps) -> tuple[Step
         if not details["tables"] or name in details["tables"]
     )
     what = f"{format_count(rows)} rows, {size}" if backup.contents.get("tables") else f"{size}, contents unknown"
-    stop = Step("stop", apps.words(details["apps"]), "downtime starts")
-    start = Step("start and wait", apps.words(details["apps"], start=True), "downtime ends")
+    stop = Step("stop", around[0], "downtime starts")
+    start = Step("start and wait", around[1], "downtime ends")
     build = [
         *([Step("create roles", ", ".join(details["create_roles"]))] if details["create_roles"] else []),
         Step("create" if mode == IN_PLACE else "create beside", f"database {into}, owner {owner}"),

@@ -18,6 +18,7 @@ from backstay.tiers.postgres import compare, roles, swap, timescale
 from backstay.tiers.postgres.database import Database
 from backstay.tiers.postgres.directory.contents import is_directory
 from backstay.tiers.postgres.directory.load import FIRST
+from backstay.tiers.postgres.downtime import NOT_READY, Downtime
 from backstay.tiers.postgres.loading import loading
 from backstay.tiers.postgres.plan import IN_PLACE, SIDE, SWAP
 
@@ -40,55 +41,63 @@ class Restore:
 
     def run(self, source: Source) -> Outcome:
         """Do the steps. Raises ``RestoreError`` and what the steps raise; the message says what is live."""
-        self.apps.require(self.database.namespace, self.plan.details["apps"])
-        if self._is_swapped():
+        self._downtime.require()
+        swapped = self._is_swapped()
+        if swapped:
             self.journal.record("swap")
         elif "compare" not in self.journal.done or self._mode == IN_PLACE or not self._beside_exists():
             self._build(source)
-        if self._mode == SWAP:
+        if swapped:
+            self._after_swap()
+        elif self._mode == SWAP:
             self._swap()
         elif not self.plan.details.get("scratch"):
             self._jobs(start=self._into)
         if self._mode in {SWAP, IN_PLACE}:
-            self._start()
+            self._start("--resume")
         return Outcome(
             target=self.plan.target,
-            ok=True,
+            ok=self._are_ready,
             message=self._summary(),
             duration_seconds=sum(self.phases.values()),
             findings=tuple(self.findings),
             phases=self.phases,
-            facts={"database": self.plan.details["into" if self._mode != SWAP else "live"], "kept": self._kept},
+            facts={
+                "database": self.plan.details["into" if self._mode != SWAP else "live"],
+                "kept": self._kept,
+                "compared": True,
+            },
         )
 
     def undo(self) -> Outcome:
         """Back to before the restore: swapped names are swapped back, what was made beside is dropped."""
         started = self.clock()
         live, into, kept = (str(self.plan.details[key]) for key in ("live", "into", "kept"))
-        if self._mode == IN_PLACE and "drop" in self.journal.done:
+        if self._mode == IN_PLACE and self._is_dropped():
             raise RestoreError(
                 f"{live} was dropped for an in-place restore and cannot be put back by renaming",
                 hint=f"Go on with --resume, or restore the fresh backup {self.plan.details['fresh_backup']}.",
             )
-        with self._maintenance() as session:
-            if self._is_swapped():
+        if self._is_swapped():
+            with self._downtime.during(self.phases), self._maintenance() as session:
                 back = [(kept, live)] if swap.exists(session, kept) else []
                 swap.rename(session, [(live, into), *back])
+        with self._maintenance() as session:
             if self._mode != IN_PLACE:
                 swap.drop(session, into)
             swap.reopen(session, live)
             live_exists = swap.exists(session, live)
         if live_exists:
             self._jobs(start=live)
-        self._start()
-        message = f"{self.plan.target} is as it was before the restore"
-        return Outcome(self.plan.target, ok=True, message=message, duration_seconds=self.clock() - started)
+        self._start("--rollback")
+        took = self.clock() - started
+        message = "; ".join([f"{self.plan.target} is as it was before the restore", *self._downtime.words()])
+        return Outcome(self.plan.target, self._are_ready, message, took, tuple(self.findings))
 
     def _build(self, source: Source) -> None:
         """Make the database beside (or in place), load it, compare it; on failure remove it again."""
         if self._mode == IN_PLACE:
-            self._stop()
-            with self._phase("drop"), self._maintenance() as session:
+            with self._downtime.during(self.phases), self._phase("drop"), self._maintenance() as session:
                 swap.drop(session, self._into)
         try:
             if not self._goes_on(source):
@@ -107,9 +116,10 @@ class Restore:
             if self._mode != IN_PLACE and isinstance(error, BackstayError) and "live" not in error.hint:
                 error.hint = f"{error.hint} The live database was not touched; the copy was removed.".strip()
             if self._mode == IN_PLACE and isinstance(error, BackstayError):
+                stays = f", and {self._downtime.stopped} stays stopped" if self._downtime.stopped else ""
                 error.hint = (
-                    "The live database was dropped as planned and is not back yet. Fix the cause and run with "
-                    f"--resume, or restore the fresh backup {self.plan.details['fresh_backup']}."
+                    f"The live database was dropped as planned and is not back yet{stays}. Fix the cause "
+                    f"and run with --resume, or restore the fresh backup {self.plan.details['fresh_backup']}."
                 )
             raise
 
@@ -171,31 +181,22 @@ class Restore:
                 findings=wrong,
             )
 
-    def _stop(self) -> None:
-        if "stop" not in self.journal.done:
-            started = self.clock()
-            self.progress.phase("stop")
-            replicas = self.apps.stop(self.database.namespace, self.plan.details["apps"])
-            self.journal.record("stop", replicas=dict(replicas))
-            self.phases["stop"] = self.clock() - started
-
     def _swap(self) -> None:
-        self._stop()
         live = str(self.plan.details["live"])
-        if "swap" in self.journal.done:
-            with self._maintenance() as session:
-                kept = self._kept if self._kept and swap.exists(session, self._kept) else ""
-            self._jobs(start=live, hold=kept)
-            return
-        with self._phase("swap"), self._maintenance() as session:
+        with self._downtime.during(self.phases), self._phase("swap"), self._maintenance() as session:
             aside = [(live, self._kept)] if swap.exists(session, live) else []
             try:
                 swap.rename(session, [*aside, (self._into, live)])
             except RestoreError:
                 self._jobs(start=live)
-                self._start()
                 raise
             self._jobs(start=live, hold=self._kept if aside else "")
+
+    def _after_swap(self) -> None:
+        """What a killed run may not have come to."""
+        with self._maintenance() as session:
+            kept = self._kept if self._kept and swap.exists(session, self._kept) else ""
+        self._jobs(start=str(self.plan.details["live"]), hold=kept)
 
     def _jobs(self, *, start: str, hold: str = "") -> None:
         """Background jobs of TimescaleDB run in what is live, and not in what was put aside; a rename stops both."""
@@ -212,16 +213,24 @@ class Restore:
             words = f"the background jobs of TimescaleDB may not be as they should, in {start}: {error.message}"
             self.findings.append(Finding(Severity.WARNING, words, timescale.CODE))
 
-    def _start(self) -> None:
+    def _start(self, again: str) -> None:
         with self._phase("start"):
-            self.apps.start(self.database.namespace, self._replicas)
+            self.findings += self._downtime.start(again)
 
     def _is_swapped(self) -> bool:
-        """The names on the server say so: the kill may have come between the rename and the journal."""
+        """The names on the server say so: the kill may have come between the rename and the journal. A rollback drops
+        the copy, too; but after a swap what was live has another name."""
         if self._mode != SWAP or "compare" not in self.journal.done:
             return False
         with self._maintenance() as session:
-            return not swap.exists(session, self._into) and swap.exists(session, str(self.plan.details["live"]))
+            there = {name: swap.exists(session, name) for name in (self._into, str(self.plan.details["live"]))}
+            aside = not self._kept or swap.exists(session, self._kept)
+        return there == {self._into: False, str(self.plan.details["live"]): True} and aside
+
+    def _is_dropped(self) -> bool:
+        """Of a restore in place: by the journal, or by the server, where a kill came between the two."""
+        gone = self.plan.details["live_exists"] and not self._beside_exists()
+        return "drop" in self.journal.done or gone
 
     def _goes_on(self, source: Source) -> bool:
         """Whether a killed run has left a database that can be filled further. Whoever still works for it is ended."""
@@ -257,9 +266,13 @@ class Restore:
             yield session
 
     @property
-    def _replicas(self) -> Mapping[str, int]:
-        """What each workload had when it was stopped; empty where the user stopped them."""
-        return dict(self.journal.done.get("stop", {}).get("replicas", {}))
+    def _downtime(self) -> Downtime:
+        apps = self.plan.details["apps"]
+        return Downtime(self.apps, self.database.namespace, apps, self.journal, self.progress, self.clock)
+
+    @property
+    def _are_ready(self) -> bool:
+        return not any(finding.code == NOT_READY for finding in self.findings)
 
     @property
     def _mode(self) -> str:
@@ -276,12 +289,11 @@ class Restore:
     def _summary(self) -> str:
         rows = next((finding.message for finding in self.findings if finding.code == "postgres.rows"), "")
         into = f"database {self._into}" if self._mode != SWAP else str(self.plan.details["live"])
-        fresh, apps = self.plan.details["fresh_backup"], self.plan.details["apps"]
+        fresh = self.plan.details["fresh_backup"]
         parts = [f"{self.plan.target} restored into {into}{f': {rows}' if rows else ''}"]
         parts += [f"the database that was live is kept as {self._kept}"] if self._kept else []
         parts += [f"what was live before is in {fresh}"] if fresh else []
-        parts += [f"now start {', '.join(apps)} again"] if apps and not self._replicas else []
-        return "; ".join(parts)
+        return "; ".join([*parts, *self._downtime.words()])
 
 
 def _plain_bytes(source: Source) -> int | None:
