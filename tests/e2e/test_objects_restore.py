@@ -3,6 +3,7 @@
 import json
 import time
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -18,7 +19,7 @@ from backstay.tiers.objects.restore.existing import NAMESPACE
 from backstay.tiers.objects.restore.patience import Patience
 from backstay.tiers.objects.restore.request import Options
 from backstay.tiers.objects.restore.run import Restore
-from tests.tiers.objects.restoring import AT, MARK, SCHEDULE, ArchiveSource, Restoring, bare_plan
+from tests.tiers.objects.restoring import AT, MARK, SCHEDULE, STAMP, ArchiveSource, Restoring, bare_plan
 
 GROUP = "restoring.example.com"
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
@@ -126,9 +127,10 @@ class Live(Restoring):
             chunks += [writer.member(path_of(kind.name, item.namespace, item.name), item.json) for item in found]
         self.chunks = [*chunks, END]
 
-    def restore(self, **options):
-        restore = Restore(self.world, bare_plan(**options), ScratchJournal(), NoProgress(), patience=self.patience)
-        return restore.run(self.source)
+    def restore(self, *, stamp=STAMP, **options):
+        plan = bare_plan(**options)
+        plan = replace(plan, details={**plan.details, "stamp": stamp})
+        return Restore(self.world, plan, ScratchJournal(), NoProgress(), patience=self.patience).run(self.source)
 
     def differences(self, namespace):
         with self.opened() as before:
@@ -342,3 +344,8 @@ def test_what_does_not_run_is_told_of(full, namespace, copy):
     assert any(
         message.startswith(f"deployments.apps {copy}/web is not ready after 3 s: 0 of 2 ready") for message in found
     )
+    options = {"include_namespaces": [namespace], "namespace_map": {namespace: copy}, "wait_seconds": 3}
+    again = full.restore(stamp="20261126-113100", **options)
+    assert not again.ok
+    assert again.facts["created"] == 0
+    assert [finding.message for finding in again.findings if finding.code == "restore.not_ready"] == found

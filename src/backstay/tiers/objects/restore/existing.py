@@ -59,7 +59,7 @@ class Existing:
         if resource.name == "serviceaccounts" and ready.name == "default" and self._is_ours(ready.namespace):
             return self._merge_account(resource, ready, live)
         if same(resource.name, live, ready.body):
-            return Result(Fate.UNCHANGED)
+            return Result(Fate.UNCHANGED, restored=MARK in labels_of(live))
         if ready.history:
             return Result(Fate.SKIPPED, KEPT_BY_OWNER)
         if self.policy is Policy.SKIP:

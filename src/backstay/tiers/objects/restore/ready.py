@@ -27,7 +27,7 @@ class NotReady:
 @dataclass(frozen=True)
 class Waiting:
     """Waits for what a restore has made, which it knows by ``stamp``, and for ``others`` (kind, namespace, name) that
-    it has changed."""
+    were there."""
 
     cluster: Cluster
     served: Served

@@ -134,7 +134,7 @@ class Restore:
         if not seconds:
             return []
         self._progress.phase("waiting for workloads")
-        waiting = Waiting(cluster, work.served, self._stamp, self._patience, frozenset(work.updated))
+        waiting = Waiting(cluster, work.served, self._stamp, self._patience, frozenset(work.others))
         total, missing = waiting.wait(seconds)
         took = format_duration(seconds)
         found = [

@@ -26,10 +26,11 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True)
 class Result:
-    """``reason`` for what was skipped or failed."""
+    """``reason`` for what was skipped or failed. ``restored``: an earlier restore has made what is there."""
 
     fate: Fate
     reason: str = ""
+    restored: bool = False
 
 
 class Tally:

@@ -38,7 +38,8 @@ class _Job:
 
 @dataclass
 class Waves:
-    """What all waves of one run work with. ``updated`` collects workloads that were there and were changed."""
+    """What all waves of one run work with. ``others`` collects workloads that were there and are to be waited for, too:
+    those that were changed, and those that an earlier restore has made, which may not have become ready in its time."""
 
     cluster: Cluster
     chosen: Chosen
@@ -49,7 +50,7 @@ class Waves:
     known: Known
     progress: Progress
     threads: int
-    updated: set[tuple[str, str, str]] = field(default_factory=set)
+    others: set[tuple[str, str, str]] = field(default_factory=set)
     _volumes: Volumes = field(default_factory=Volumes)
     _tally: Tally = field(default_factory=Tally)
     _owned: set[str] = field(default_factory=set)
@@ -137,8 +138,8 @@ class Waves:
 
     def _put(self, job: _Job) -> None:
         result = self.putter.put(job.resource, job.ready)
-        if result.fate is Fate.UPDATED and job.resource.name in WORKLOADS:
-            self.updated.add((job.resource.name, job.ready.namespace, job.ready.name))
+        if (result.fate is Fate.UPDATED or result.restored) and job.resource.name in WORKLOADS:
+            self.others.add((job.resource.name, job.ready.namespace, job.ready.name))
         self._tell(job.entry, result)
 
     def _tell(self, entry: Entry, result: Result) -> None:
