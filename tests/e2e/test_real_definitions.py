@@ -39,7 +39,7 @@ SAMPLES = {
     ],
     "csi-snapshot.yaml": [
         ("snapshot.storage.k8s.io/v1", "VolumeSnapshot", "before",
-         {"source": {"persistentVolumeClaimName": "data"}, "volumeSnapshotClassName": "fast"}),
+         {"source": {"volumeSnapshotContentName": "before"}, "volumeSnapshotClassName": "fast"}),
     ],
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ from backstay.tiers.objects.change.maps import map_images, map_namespaces, map_s
 from backstay.tiers.objects.change.selector import parse_selector
 from tests.tiers.objects.restoring import NAME_OF, owner, resource_of, stored
 
-BATCH, DISCOVERY = "batch/v1", "discovery.k8s.io/v1"
+BATCH, DISCOVERY, SNAPSHOTS = "batch/v1", "discovery.k8s.io/v1", "snapshot.storage.k8s.io/v1"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -77,6 +77,8 @@ LEFT = [
         annotations={"pv.kubernetes.io/provisioned-by": "x"},
         spec={"persistentVolumeReclaimPolicy": "Delete"},
     ),
+    stored("VolumeSnapshot", "before", "shop", api=SNAPSHOTS, spec={"source": {"persistentVolumeClaimName": "data"}}),
+    stored("VolumeSnapshotContent", "snapcontent-1", api=SNAPSHOTS, spec={"source": {"volumeHandle": "vol-1"}}),
 ]
 KEPT = [
     stored("Pod", "alone", "shop", status={"phase": "Running"}),
@@ -90,6 +92,8 @@ KEPT = [
     stored("APIService", "v1.x", api="apiregistration.k8s.io/v1", spec={"service": {"name": "x"}}),
     stored("PersistentVolume", "nfs", spec={"persistentVolumeReclaimPolicy": "Delete"}),
     stored("Service", "kubernetes", "shop"),
+    stored("VolumeSnapshot", "kept", "shop", api=SNAPSHOTS, spec={"source": {"volumeSnapshotContentName": "kept"}}),
+    stored("VolumeSnapshotContent", "kept", api=SNAPSHOTS, spec={"source": {"snapshotHandle": "snap-1"}}),
 ]
 
 

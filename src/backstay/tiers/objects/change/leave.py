@@ -17,6 +17,7 @@ OF_THE_NODES = "nodes report it themselves"
 BY_THE_SERVER = "the API server makes it itself"
 BY_ITS_OWNER = "its owner is restored and makes it again"
 BY_THE_SERVICE = "made again from its Service"
+OF_A_CLAIM = "a snapshot taken of a claim: made again, it would be one of the claim as it is now"
 OF_VELERO = "a record of Velero's about the old cluster"
 
 NEVER = {
@@ -162,6 +163,14 @@ def _volume(body: Object) -> str:
     return ""
 
 
+def _snapshot(body: Object) -> str:
+    """Of a claim, or its content; one that names a snapshot in the storage comes back as that
+    (kubernetes-csi.github.io, "Snapshot & Restore Feature", on pre-provisioned snapshots)."""
+    source = at(body, "spec", "source")
+    taken = any(source.get(key) for key in ("persistentVolumeClaimName", "volumeHandle", "selector", "volumeHandles"))
+    return OF_A_CLAIM if taken else ""
+
+
 _BY_OTHERS: dict[str, Callable[[Object, Around], str]] = {
     "pods": _pod,
     "jobs.batch": _job,
@@ -177,4 +186,8 @@ _BY_ITSELF: dict[str, Callable[[Object], str]] = {
     "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": _flow,
     "servicecidrs.networking.k8s.io": _service_cidr,
     "persistentvolumes": _volume,
+    "volumesnapshots.snapshot.storage.k8s.io": _snapshot,
+    "volumesnapshotcontents.snapshot.storage.k8s.io": _snapshot,
+    "volumegroupsnapshots.groupsnapshot.storage.k8s.io": _snapshot,
+    "volumegroupsnapshotcontents.groupsnapshot.storage.k8s.io": _snapshot,
 }
