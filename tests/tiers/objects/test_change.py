@@ -8,6 +8,8 @@ from backstay.tiers.objects.change.kinds import change_kind, drop_node_ports
 from backstay.tiers.objects.change.leave import reason_to_leave
 from backstay.tiers.objects.change.maps import map_images, map_namespaces, map_storage_classes, mapped_image
 from backstay.tiers.objects.change.selector import parse_selector
+from backstay.tiers.objects.change.transform import Transform
+from backstay.tiers.objects.restore.request import Options
 from tests.tiers.objects.restoring import NAME_OF, owner, resource_of, stored
 
 BATCH, DISCOVERY, SNAPSHOTS = "batch/v1", "discovery.k8s.io/v1", "snapshot.storage.k8s.io/v1"
@@ -246,3 +248,24 @@ def test_images_of_cron_jobs():
 )
 def test_selectors(text, labels, matches):
     assert parse_selector(text).matches(labels) is matches
+
+
+def source_of(kind, name):
+    return {"kind": kind, "name": name}
+
+
+@pytest.mark.parametrize(
+    ("source", "stays"),
+    [
+        (source_of("PersistentVolumeClaim", "other"), False),
+        (source_of("VolumeSnapshot", "gone"), False),
+        (source_of("VolumeSnapshot", "before"), False),  # it is left out itself
+        (source_of("VolumeSnapshot", "kept"), True),
+        (source_of("ReplicationDestination", "nas"), True),
+    ],
+)
+def test_what_a_claim_was_filled_from(source, stays):
+    spec = {"dataSource": source, "dataSourceRef": source, "storageClassName": "fast"}
+    claim = stored("PersistentVolumeClaim", "data", "shop", spec=copy.deepcopy(spec))
+    made = Transform(Options(), Others(*LEFT, *KEPT))("persistentvolumeclaims", claim)
+    assert made.body["spec"] == (spec if stays else {"storageClassName": "fast"})

@@ -9,7 +9,13 @@ from typing import Any
 from backstay.cluster.base import Object
 from backstay.cluster.parts import at, items
 from backstay.tiers.objects.change.clean import clean, drop_keys, labels_of
-from backstay.tiers.objects.change.kinds import LAST_APPLIED, POD_TEMPLATE_HASH, change_kind, drop_node_ports
+from backstay.tiers.objects.change.kinds import (
+    LAST_APPLIED,
+    POD_TEMPLATE_HASH,
+    change_kind,
+    drop_node_ports,
+    drop_sources,
+)
 
 _ANNOTATIONS = frozenset(
     {
@@ -71,6 +77,7 @@ def _owners(body: Object) -> list[dict[str, Any]]:
 
 def _claim(body: Object) -> None:
     at(body, "spec").pop("volumeName", None)
+    drop_sources(body)
 
 
 def _service(body: Object) -> None:

@@ -15,6 +15,7 @@ import msgspec
 
 from backstay.cluster.base import Object
 from backstay.cluster.parts import at, items
+from backstay.tiers.objects.change.kinds import CLAIMS
 from backstay.tiers.objects.change.maps import POD_TEMPLATES
 
 DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
@@ -24,7 +25,6 @@ SNAPSHOT_CLASSES = "volumesnapshotclasses.snapshot.storage.k8s.io"
 SNAPSHOT_CONTENTS = "volumesnapshotcontents.snapshot.storage.k8s.io"
 ROLES = "clusterroles.rbac.authorization.k8s.io"
 BINDINGS = "clusterrolebindings.rbac.authorization.k8s.io"
-CLAIMS = "persistentvolumeclaims"
 SNAPSHOTS = "volumesnapshots.snapshot.storage.k8s.io"
 ACCOUNTS = "serviceaccounts"
 # In the order in which they are found: a role may be needed for a binding, a definition for a class.

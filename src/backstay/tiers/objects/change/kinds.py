@@ -13,6 +13,7 @@ from backstay.cluster.base import Object
 from backstay.cluster.parts import at, items
 from backstay.tiers.objects.change.clean import annotations_of, drop_keys
 
+CLAIMS = "persistentvolumeclaims"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 POD_TEMPLATE_HASH = "pod-template-hash"  # on what a Deployment has made
 _BY_THE_JOB_CONTROLLER = frozenset(
@@ -104,6 +105,20 @@ def _job(body: Object) -> None:
     drop_keys(at(spec, "template").get("metadata"), "labels", _BY_THE_JOB_CONTROLLER)
 
 
+def drop_sources(claim: Object, comes_back: Callable[[str, str], bool] = lambda _namespace, _name: False) -> None:
+    """What a claim was once filled from. Another claim has other data by now, and a snapshot that is gone is waited for
+    without end (velero-io/velero#6106). ``comes_back`` says of a VolumeSnapshot whether it will be there, by namespace
+    and name; sources of other kinds are asked for the data now, and stay."""
+    spec = at(claim, "spec")
+    for key in ("dataSource", "dataSourceRef"):
+        source = at(spec, key)
+        place = str(source.get("namespace") or at(claim, "metadata").get("namespace", "")), str(source.get("name"))
+        if source.get("kind") == "PersistentVolumeClaim" or (
+            source.get("kind") == "VolumeSnapshot" and not comes_back(*place)
+        ):
+            del spec[key]
+
+
 def _claim(body: Object) -> None:
     drop_keys(body.get("metadata"), "annotations", _OF_A_BINDING)
 
@@ -165,7 +180,7 @@ _CHANGES: dict[str, Callable[[Object], None]] = {
     "services": _service,
     "pods": _pod,
     "jobs.batch": _job,
-    "persistentvolumeclaims": _claim,
+    CLAIMS: _claim,
     "persistentvolumes": _volume,
     "serviceaccounts": _account,
     "secrets": _secret,

@@ -40,6 +40,7 @@ NEVER = {
     "resticrepositories.velero.io": OF_VELERO,
     "backuprepositories.velero.io": OF_VELERO,
 }
+SNAPSHOTS = "volumesnapshots.snapshot.storage.k8s.io"
 _AUTOMATIC_TOKEN = re.compile(r"-token-[bcdfghjklmnpqrstvwxz2456789]{5}")  # apimachinery/pkg/util/rand
 
 
@@ -186,7 +187,7 @@ _BY_ITSELF: dict[str, Callable[[Object], str]] = {
     "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": _flow,
     "servicecidrs.networking.k8s.io": _service_cidr,
     "persistentvolumes": _volume,
-    "volumesnapshots.snapshot.storage.k8s.io": _snapshot,
+    SNAPSHOTS: _snapshot,
     "volumesnapshotcontents.snapshot.storage.k8s.io": _snapshot,
     "volumegroupsnapshots.groupsnapshot.storage.k8s.io": _snapshot,
     "volumegroupsnapshotcontents.groupsnapshot.storage.k8s.io": _snapshot,

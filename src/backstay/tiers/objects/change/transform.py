@@ -13,8 +13,8 @@ from backstay.cluster.base import Object
 from backstay.cluster.parts import at, items
 from backstay.tiers.objects.change.clean import MARK, annotations_of, clean
 from backstay.tiers.objects.change.jsonpatch import PatchError
-from backstay.tiers.objects.change.kinds import change_kind, drop_node_ports
-from backstay.tiers.objects.change.leave import Around, owner_in, reason_to_leave
+from backstay.tiers.objects.change.kinds import CLAIMS, change_kind, drop_node_ports, drop_sources
+from backstay.tiers.objects.change.leave import SNAPSHOTS, Around, owner_in, reason_to_leave
 from backstay.tiers.objects.change.maps import (
     STARTS_AT_ONCE,
     map_images,
@@ -90,11 +90,19 @@ class Transform:
         options = self._options
         if resource == "services" and not options.preserve_node_ports:
             drop_node_ports(stored, all_of_them=False)
+        if resource == CLAIMS:
+            drop_sources(stored, self._snapshot_comes_back)
         body = clean(change_kind(resource, stored))
         map_namespaces(resource, body, options.namespace_map)
         map_storage_classes(resource, body, options.storage_class_map)
         map_images(resource, body, options.image_map)
         return body
+
+    def _snapshot_comes_back(self, namespace: str, name: str) -> bool:
+        if not self._around.has(SNAPSHOTS, namespace, name):
+            return False
+        found = self._around.read(SNAPSHOTS, namespace, name)
+        return found is not None and not reason_to_leave(SNAPSHOTS, found, self._around)
 
     def _signed(self, body: Object, namespace: str | None, name: str) -> Object:
         if not isinstance(body.get("metadata"), dict):

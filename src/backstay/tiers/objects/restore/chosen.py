@@ -14,7 +14,6 @@ from backstay.tiers.objects.restore.request import Options
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 NAMESPACES = "namespaces"
 VOLUMES = "persistentvolumes"
-CLAIMS = "persistentvolumeclaims"
 
 
 def matches_kind(resource: str, patterns: Collection[str]) -> bool:

@@ -8,9 +8,10 @@ workloads after these, quotas when what they count is there, and last whatever c
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from backstay.tiers.objects.change.kinds import CLAIMS
+
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 NAMESPACES = "namespaces"
-CLAIMS = "persistentvolumeclaims"
 
 FIRST = (
     CRDS,
