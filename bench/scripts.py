@@ -1,7 +1,8 @@
 """The rivals, as scripts have them: SQL text through gzip and psql, and a directory of ``pg_dump -Fd`` and pg_restore.
 
 Each gets the server, its programs and the AWS command line as they come. pg_restore also gets the session settings that
-Backstay loads with: nobody should win by a setting that the other only lacks.
+Backstay loads with, and the memory that it builds these indexes with: nobody should win by a setting that the other
+only lacks.
 """
 
 import os
@@ -9,6 +10,7 @@ import shlex
 import shutil
 from pathlib import Path
 
+from backstay.tiers.postgres.directory.sorting import LEAST_BYTES
 from backstay.tiers.postgres.load import SETTINGS
 from bench.arena import SCRIPT_BUCKET, Arena
 from bench.measure import Run
@@ -97,7 +99,8 @@ def _restore(arena: Arena, folder: Path, into: str, jobs: int) -> list[str]:
 
 
 def _tuned(arena: Arena) -> dict[str, str]:
-    options = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
+    settings = {**SETTINGS, "maintenance_work_mem": f"{LEAST_BYTES >> 20}MB"}
+    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
     return {**arena.script_environment, "PGOPTIONS": options}
 
 

@@ -73,10 +73,10 @@ def test_conditions_meet_and_the_whole_table_has_none():
     ]
     assert [part.range for part in parts] == ["ctid < '(5,0)'", "ctid >= '(5,0)' AND ctid < '(9,0)'", "ctid >= '(9,0)'"]
     assert parts[1].copy == (
-        "COPY (SELECT a, \"B\" FROM ONLY public.t1 WHERE ctid >= '(5,0)' AND ctid < '(9,0)') TO STDOUT;"
+        "COPY (SELECT a, \"B\" FROM ONLY public.t1 WHERE ctid >= '(5,0)' AND ctid < '(9,0)') TO STDOUT"
     )
     whole = segments.Segment(one, 1, 1, 0, None, 1)
-    assert whole.copy == 'COPY public.t1 (a, "B") TO STDOUT;'
+    assert whole.copy == 'COPY public.t1 (a, "B") TO STDOUT'
     assert whole.file.part == ""
 
 

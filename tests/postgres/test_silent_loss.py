@@ -124,6 +124,25 @@ def test_a_stream_that_is_cut_and_ends_with_success(events, postgres18, cutting:
     assert not list((tmp_path / "store" / "postgres-backups").rglob("*.gz"))
 
 
+def test_a_row_that_is_lost_on_the_way_from_the_server(events, postgres18, tmp_path):
+    """The server says how many rows it sent: the manifest promises those, and the files are known to have fewer."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for program in ("pg_dump", "pg_restore"):
+        (folder / program).symlink_to(postgres18.bin_dir / program)
+    real = shlex.quote(str(postgres18.bin_dir / "psql"))
+    script = f'#!/bin/sh\n[ "$1" = --version ] && exec {real} "$@"\n{real} "$@" | sed -u 2d\n'
+    (folder / "psql").write_text(script)
+    (folder / "psql").chmod(0o755)
+    world = directory_world(tmp_path, database_on(postgres18, events.name, bin=folder, workers=1))
+    made = world.backup(events.name)
+    assert made.contents["tables"]["public.events"]["rows"] == ROWS
+    found = world.verify(made, Level.READABLE)
+    assert not found.ok
+    (wrong,) = [one.message for one in found.findings if one.code == "postgres.rows"]
+    assert f"public.events: {ROWS - 1:,} instead of {ROWS:,} rows" in wrong
+
+
 def test_a_table_that_the_dump_left_out(events, postgres18, tmp_path):
     """pg_dump ends well, with an end marker, and a table is missing: the catalog of the same snapshot knows better."""
     folder = tmp_path / "bin"

@@ -42,12 +42,10 @@ def not_dumped(database: Database, said: str) -> SourceError:
     )
 
 
-def cut_short(database: Database, said: str, *, table: str = "", rows: int = 0, about: int = 0) -> DumpIncomplete:
-    """The dump ended in the middle, of ``table`` where that is known."""
-    said = plain(said)
-    where = f"{rows:,} of about {about:,} rows of {table}; " if table else ""
+def cut_short(database: Database, said: str, after: str = "") -> DumpIncomplete:
+    """The dump ended in the middle, ``after`` so much of a table where that is known."""
     return DumpIncomplete(
-        f"the dump of {database.target} ended early: {where}{said}",
-        hint=f"Nothing was stored; earlier backups are as they were. {hint(said, database)}",
+        f"the dump of {database.target} ended early: {f'{after}; ' if after else ''}{plain(said)}",
+        hint=f"Nothing was stored; earlier backups are as they were. {hint(plain(said), database)}",
         target=database.name,
     )

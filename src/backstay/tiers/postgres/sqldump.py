@@ -88,7 +88,8 @@ class SqlDump:
         seen = self.reader.contents
         table = self.reader.table or next(reversed(seen.tables), None) or ""
         about = self.facts.tables[table].rows_estimated if table in self.facts.tables else 0
-        return cut_short(self.database, str(error), table=table, rows=seen.tables.get(table, 0), about=about)
+        rows = f"{seen.tables.get(table, 0):,} of about {about:,} rows of {table}" if table else ""
+        return cut_short(self.database, str(error), rows)
 
 
 class _Meter:

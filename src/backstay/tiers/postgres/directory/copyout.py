@@ -14,6 +14,8 @@ from backstay.tiers.postgres.connection import SESSION
 from backstay.tiers.postgres.database import Database
 
 LOCK_LIMIT = ("lock_timeout", 0)
+TO_STDOUT = r"\g /dev/stdout"  # where psql writes of itself, it forgets how many rows there were
+END_BYTES = len(f"{'':32} {2**64} ")  # the line that follows the rows, at most: a token, their count, a newline
 
 # How values are written must not depend on the settings of a role or a database (pg_dump.c, setup_connection).
 SETTINGS = (
@@ -29,7 +31,10 @@ SETTINGS = (
 
 
 class CopyReader:
-    """One session. A context manager; ``stop`` may be called from another thread, and makes ``rows`` fail."""
+    """One session. A context manager; ``stop`` may be called from another thread, and makes ``rows`` fail.
+
+    ``count`` is how many rows the last ``rows`` had, as the server says: so what was lost on the way from it is missed.
+    """
 
     def __init__(
         self, database: Database, psql: str, snapshot: str, settings: Sequence[str], server_version: int
@@ -43,42 +48,45 @@ class CopyReader:
         self._stack = ExitStack()
         self._process: Process | None = None
         self._in_rows = False
+        self.count = 0
 
     def rows(self, table: str, copy: str) -> Iterator[bytes]:
-        """What ``copy``, a ``COPY ... TO STDOUT;`` of ``table``, gives, in large blocks. May be left before its end,
-        and asked again: it is all one snapshot.
+        """What ``copy``, a ``COPY ... TO STDOUT`` of ``table``, gives, in large blocks; ``count`` is then how many rows
+        that were. May be left before its end, and asked again: it is all one snapshot.
 
         Raises ``ToolError`` with the server's words when it fails or the session ends; a lock on the table that
         would make it wait is such an error, since whoever waits for that lock waits for this backup.
         """
         token = secrets.token_hex(16)
-        end = f"{token}\n".encode()
         if self._in_rows:  # the reader of the last ones went away: what it left is in the way
             self._close()
         process = self._open()
         self._in_rows = True
-        process.write(f"LOCK TABLE ONLY {table} IN ACCESS SHARE MODE NOWAIT;\n{copy}\n\\echo {token}\n".encode())
-        buffer, size, margin = memoryview(bytearray(CHUNK_BYTES)), 0, len(end)
+        lock = f"LOCK TABLE ONLY {table} IN ACCESS SHARE MODE NOWAIT;"
+        process.write(f"{lock}\n{copy} {TO_STDOUT}\n\\echo {token} :ROW_COUNT\n".encode())
+        buffer, size = memoryview(bytearray(CHUNK_BYTES)), 0
         while True:
             got = process.read_into(buffer[size:])
             if not got:
                 process.check()
                 raise process.failure("ended in the middle of a table")
             size += got
-            if size >= margin and buffer[size - margin : size] == end:
+            last = bytes(buffer[max(0, size - END_BYTES) : size])
+            if last.endswith(b"\n") and (end := last.rfind(token.encode())) >= 0:
                 self._in_rows = False
-                if size > margin:
-                    yield bytes(buffer[: size - margin])
+                self.count = int(last[end + len(token) :])
+                if size := size - len(last) + end:
+                    yield bytes(buffer[:size])
                 return
             if size == CHUNK_BYTES:
-                yield bytes(buffer[:-margin])
-                buffer[:margin], size = bytes(buffer[-margin:]), margin
+                yield bytes(buffer[:-END_BYTES])
+                buffer[:END_BYTES], size = last, END_BYTES
 
     def number(self, table: str, query: str, settings: Mapping[str, str]) -> int:
         """The one whole number that ``query`` gives, asked with other settings than rows are. Raises ``ToolError``."""
         process = self._open()
         process.write("".join(f"SET {name} = '{value}';\n" for name, value in settings.items()).encode())
-        found = int(b"".join(self.rows(table, f"COPY ({query}) TO STDOUT;")))
+        found = int(b"".join(self.rows(table, f"COPY ({query}) TO STDOUT")))
         process.write("".join(f"RESET {name};\n" for name in settings).encode())
         process.write("".join(f"{line};\n" for line in self._start).encode())
         return found

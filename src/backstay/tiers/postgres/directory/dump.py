@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from backstay.cluster.proc import Process
 from backstay.core.errors import DumpIncomplete, ToolError, UnknownArchive
 from backstay.core.model import Artifact, Progress
-from backstay.core.units import format_count
+from backstay.core.units import format_count, format_size
 from backstay.tiers.base import File, Sink
 from backstay.tiers.postgres import facts as catalog
 from backstay.tiers.postgres import rowhash
@@ -131,13 +131,13 @@ class DirectoryDump:
             while not self._readable.wait(BEAT_SECONDS):
                 crew.check()
             for segment in crew.taken(todo):
-                counter = _Counter(segment, self._meter, reader)
+                rows = _Rows(segment, self._meter, reader)
                 try:
-                    artifact = self.sink.write(segment.file, counter)
+                    artifact = self.sink.write(segment.file, rows)
                 except ToolError as error:
-                    raise self._failed(error, counter) from error
-                self._done(artifact, segment.table.name, counter.rows)
-                self._meter.finished(segment, counter)
+                    raise self._failed(error, rows) from error
+                self._done(artifact, segment.table.name, rows.count)
+                self._meter.finished(segment, rows)
             self._hash(crew, reader)
 
     def _hash(self, crew: Crew, reader: CopyReader) -> None:
@@ -198,13 +198,11 @@ class DirectoryDump:
             if table:
                 self.rows[table] += rows
 
-    def _failed(self, error: ToolError, counter: "_Counter") -> Exception:
-        name = counter.segment.table.name
-        about = self.facts.tables[name].rows_estimated // counter.segment.of
+    def _failed(self, error: ToolError, rows: "_Rows") -> Exception:
         self._if_snapshot_is_lost(error)
-        if not counter.rows:
+        if not rows.size_bytes:
             return not_dumped(self.database, str(error))
-        return cut_short(self.database, str(error), table=name, rows=counter.rows, about=about)
+        return cut_short(self.database, str(error), f"{format_size(rows.size_bytes)} of {rows.segment.table.name}")
 
     def _if_snapshot_is_lost(self, error: ToolError) -> None:
         """Raise what became of the session that held the snapshot, where another one could not find it."""
@@ -221,26 +219,29 @@ class DirectoryDump:
         return int(row[0]) if row else 0
 
 
-class _Counter:
-    """The rows of one segment, counted as they go by, and the end of the table's data after the last. They can be
-    gone through again, which asks the server again: so a store that was away for a moment does not end the dump."""
+class _Rows:
+    """The rows of one segment, and the end of the table's data after the last; ``count`` of them, as the server says,
+    and ``size_bytes`` so far. They can be gone through again, which asks the server again: so a store that was away
+    for a moment does not end the dump."""
 
     def __init__(self, segment: Segment, meter: "_Meter", reader: CopyReader) -> None:
         self.segment = segment
-        self.rows = 0
+        self.count = 0
+        self.size_bytes = 0
         self.told = 0
         self._meter = meter
         self._reader = reader
 
     def __iter__(self) -> Iterator[bytes]:
         chunk = b"\n"
-        self.rows = 0
+        self.size_bytes = 0
         for chunk in self._reader.rows(self.segment.table.sql, self.segment.copy):
-            self.rows += chunk.count(b"\n")
+            self.size_bytes += len(chunk)
             self._meter.passed(self, len(chunk))
             yield chunk
-        if not chunk.endswith(b"\n"):
-            raise DumpIncomplete(f"the rows of {self.segment.table.name} ended in the middle of a row")
+        self.count = self._reader.count
+        if not chunk.endswith(b"\n") or bool(self.count) != bool(self.size_bytes):
+            raise DumpIncomplete(f"the rows of {self.segment.table.name} came without their end or their number")
         if self.segment.is_last:
             yield END_OF_DATA
 
@@ -257,16 +258,16 @@ class _Meter:
         self._lock = threading.Lock()
         progress.phase("dumping", total_bytes=sum(part.size_bytes for part in parts) or None)
 
-    def passed(self, counter: _Counter, size: int) -> None:
-        now = min(size, counter.segment.size_bytes - counter.told)
+    def passed(self, rows: _Rows, size: int) -> None:
+        now = min(size, rows.segment.size_bytes - rows.told)
         if now > 0:
-            counter.told += now
+            rows.told += now
             self._progress.advance(now)
 
-    def finished(self, segment: Segment, counter: _Counter) -> None:
-        self._progress.advance(segment.size_bytes - counter.told)
+    def finished(self, segment: Segment, rows: _Rows) -> None:
+        self._progress.advance(segment.size_bytes - rows.told)
         with self._lock:
-            self._rows += counter.rows
+            self._rows += rows.count
             self._left[segment.table.name] -= 1
             done = sum(not left for left in self._left.values())
             self._progress.note(f"tables {done}/{self._tables}, {format_count(self._rows)} rows")

@@ -23,6 +23,7 @@ from backstay.tiers.postgres.database import Database
 from backstay.tiers.postgres.directory import blobs, present
 from backstay.tiers.postgres.directory.contents import Contents, TableRows
 from backstay.tiers.postgres.directory.pgrestore import PgRestore
+from backstay.tiers.postgres.directory.sorting import sort_memory
 from backstay.tiers.postgres.directory.toc import Entry
 from backstay.tiers.postgres.frozen import LARGE_BYTES
 from backstay.tiers.postgres.load import SETTINGS
@@ -146,7 +147,7 @@ class DirectoryLoad:
 
         def build(entries: list[Entry], then: Callable[[], None] = lambda: None) -> Callable[[], None]:
             def work() -> None:
-                pg_restore.run(entries, crew.stopped_by)
+                pg_restore.run(entries, crew.stopped_by, memory=sort_memory(entries, table.size_bytes))
                 then()
 
             return work

@@ -42,13 +42,15 @@ class PgRestore:
     folder: Path
     tolerant: bool = False
 
-    def run(self, entries: Sequence[Entry], stopped_by: StoppedBy, *, jobs: int = 1) -> None:
+    def run(self, entries: Sequence[Entry], stopped_by: StoppedBy, *, jobs: int = 1, memory: str | None = None) -> None:
         """Restore just these entries, in the archive's order; so many at once as their dependencies allow.
 
-        Raises ``RestoreError`` with the server's words about the first that failed.
+        ``memory`` is another ``maintenance_work_mem`` than usual. Raises ``RestoreError`` with the server's words about
+        the first that failed.
         """
         if not entries:
             return
+        options = OPTIONS + (f" -c maintenance_work_mem={memory}" if memory else "")
         argv = [
             self.program.path,
             *([] if self.tolerant else ["--exit-on-error"]),
@@ -61,7 +63,7 @@ class PgRestore:
             chosen.flush()
             argv += [f"--use-list={chosen.name}", str(self.folder)]
             with (
-                self.database.connection.environment(self.dbname, PGOPTIONS=OPTIONS) as (env, handles),
+                self.database.connection.environment(self.dbname, PGOPTIONS=options) as (env, handles),
                 Process(argv, env=env, pass_fds=handles) as process,
                 stopped_by(process.stop),
             ):

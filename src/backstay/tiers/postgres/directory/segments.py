@@ -88,9 +88,9 @@ class Segment:
         """The statement that gives its rows as text, as pg_dump asks for them where the table is whole."""
         table = self.table
         if self.of == 1:
-            return f"COPY {table.sql} {table.columns} TO STDOUT;"
+            return f"COPY {table.sql} {table.columns} TO STDOUT"
         query = f"SELECT {table.columns[1:-1]} FROM ONLY {table.sql} WHERE {self.range}"  # noqa: S608 - as quoted by the server
-        return f"COPY ({query}) TO STDOUT;"
+        return f"COPY ({query}) TO STDOUT"
 
     @property
     def range(self) -> str:
