@@ -7,15 +7,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backstay.cluster.apps import Apps
 from backstay.config.secrets import SecretRef
 from backstay.tiers.postgres.connection import Connection
 from backstay.tiers.postgres.database import Check, Database
+from backstay.tiers.postgres.tier import PostgresTier
 
 if TYPE_CHECKING:
     from backstay.cluster.base import Cluster
     from backstay.config.models.root import Config
-    from backstay.config.resolved import ResolvedDatabase, ResolvedEtcd, ResolvedObjects
+    from backstay.config.resolved import ResolvedDatabase, ResolvedObjects
     from backstay.tiers.etcd.tier import EtcdTier
+    from backstay.tiers.objects.settings import Schedule
     from backstay.tiers.objects.tier import ObjectsTier
 
 Secrets = Callable[[SecretRef | None, str], str | None]  # a reference, and which key of several
@@ -31,14 +34,26 @@ class Destination:
     password: SecretRef | None = None
 
 
-def etcd_tier(etcd: "ResolvedEtcd", config: "Config", secret: Secrets, folder: Path) -> "EtcdTier":
+def postgres_tier(
+    config: "Config", secret: Secrets, destination: Destination | None, apps: Apps, folder: Path
+) -> PostgresTier:
+    """Of all databases, on their own servers or on ``destination``."""
+    databases = {name: _database(one, secret, destination) for name, one in config.postgres_databases().items()}
+    return PostgresTier(databases, apps, folder / "scratch")
+
+
+def etcd_tier(config: "Config", token: SecretRef | None, secret: Secrets, folder: Path) -> "EtcdTier | None":
+    """None where the configuration has none. ``token`` is another server token than the configured one."""
+    etcd = config.resolved_etcd()
+    if etcd is None:
+        return None
     from backstay.tiers.etcd.configured import control_plane
     from backstay.tiers.etcd.restore.services import System
     from backstay.tiers.etcd.tier import EtcdTier
 
     plane = control_plane(
         etcd,
-        secret_token=lambda: secret(etcd.token, "token"),
+        secret_token=lambda: secret(token or etcd.token, "token"),
         encrypted=bool(config.encryption.recipients),
         spool=folder / "spool",
         kube_apiserver=config.drills.kube_apiserver if config.drills else None,
@@ -47,33 +62,16 @@ def etcd_tier(etcd: "ResolvedEtcd", config: "Config", secret: Secrets, folder: P
 
 
 def objects_tier(
-    config: "Config",
-    schedules: Mapping[str, "ResolvedObjects"],
-    cluster: Callable[[], "Cluster"],
-    folder: Path,
-    now: Callable[[], datetime],
-) -> "ObjectsTier":
-    from backstay.tiers.objects.settings import ByVelero, Schedule, Selection, World
+    config: "Config", cluster: Callable[[], "Cluster"], folder: Path, now: Callable[[], datetime]
+) -> "ObjectsTier | None":
+    """None where the configuration has no schedules of objects."""
+    objects = config.objects
+    if objects is None or not objects.schedules:
+        return None
+    from backstay.tiers.objects.settings import ByVelero, World
     from backstay.tiers.objects.tier import ObjectsTier
 
-    objects = config.objects
-    assert objects is not None, "schedules are part of it"  # noqa: S101 - a mistake in this program, not in its input
-    found = {
-        name: Schedule(
-            name=name,
-            selection=Selection(
-                namespaces=one.include_namespaces or (),
-                exclude_namespaces=one.exclude_namespaces,
-                resources=one.include_resources or (),
-                exclude_resources=one.exclude_resources,
-                labels=one.selector or "",
-                cluster_scoped=one.cluster_scoped,
-            ),
-            ttl=one.keep.ttl,
-            cron=one.schedule or "",
-        )
-        for name, one in schedules.items()
-    }
+    found = {name: _schedule(one) for name, one in config.resolved_objects().items()}
     world = World(
         cluster=cluster,
         now=now,
@@ -88,6 +86,20 @@ def objects_tier(
         scratch=folder / "scratch",
     )
     return ObjectsTier(found, world)
+
+
+def _schedule(one: "ResolvedObjects") -> "Schedule":
+    from backstay.tiers.objects.settings import Schedule, Selection
+
+    selection = Selection(
+        namespaces=one.include_namespaces or (),
+        exclude_namespaces=one.exclude_namespaces,
+        resources=one.include_resources or (),
+        exclude_resources=one.exclude_resources,
+        labels=one.selector or "",
+        cluster_scoped=one.cluster_scoped,
+    )
+    return Schedule(name=one.name, selection=selection, ttl=one.keep.ttl, cron=one.schedule or "")
 
 
 def connect(config: "Config", env: Mapping[str, str]) -> "Cluster":
@@ -118,11 +130,7 @@ class OnceCluster:
             self._made.close()
 
 
-def database_of(
-    database: "ResolvedDatabase",
-    secret: Secrets,
-    destination: Destination | None,
-) -> Database:
+def _database(database: "ResolvedDatabase", secret: Secrets, destination: Destination | None) -> Database:
     configured = Connection(
         host=database.host,
         port=database.port,
