@@ -14,8 +14,9 @@ from backstay.tiers.base import RestoreRequest
 from backstay.tiers.objects import drill
 from backstay.tiers.objects.difference import Change, Difference
 from backstay.tiers.objects.drill import compare as drillcompare
-from backstay.tiers.objects.drill.compare import CRDS, compared, unchecked
+from backstay.tiers.objects.drill.compare import compared, unchecked
 from backstay.tiers.objects.fields import FieldChange
+from backstay.tiers.objects.names import CRDS
 from backstay.tiers.objects.restore.request import Options
 from backstay.tiers.objects.settings import Schedule, World
 from tests.fixtures.etcd import program

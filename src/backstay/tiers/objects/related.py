@@ -15,20 +15,17 @@ import msgspec
 
 from backstay.cluster.base import Object
 from backstay.cluster.parts import at, items
-from backstay.tiers.objects.change.kinds import CLAIMS
 from backstay.tiers.objects.change.maps import POD_TEMPLATES
+from backstay.tiers.objects.names import CLAIMS, CRDS, SNAPSHOTS, VOLUMES
 
-DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
-VOLUMES = "persistentvolumes"
 PRIORITIES = "priorityclasses.scheduling.k8s.io"
 SNAPSHOT_CLASSES = "volumesnapshotclasses.snapshot.storage.k8s.io"
 SNAPSHOT_CONTENTS = "volumesnapshotcontents.snapshot.storage.k8s.io"
 ROLES = "clusterroles.rbac.authorization.k8s.io"
 BINDINGS = "clusterrolebindings.rbac.authorization.k8s.io"
-SNAPSHOTS = "volumesnapshots.snapshot.storage.k8s.io"
 ACCOUNTS = "serviceaccounts"
 # In the order in which they are found: a role may be needed for a binding, a definition for a class.
-ROUNDS = ((VOLUMES, PRIORITIES, SNAPSHOT_CLASSES, SNAPSHOT_CONTENTS, BINDINGS), (ROLES, DEFINITIONS))
+ROUNDS = ((VOLUMES, PRIORITIES, SNAPSHOT_CLASSES, SNAPSHOT_CONTENTS, BINDINGS), (ROLES, CRDS))
 RELATED = frozenset(name for names in ROUNDS for name in names)
 # A name in the JSON of an object that names another; where it is absent, the object need not be parsed.
 _NAMING = {
@@ -64,7 +61,7 @@ class Needs:
     def see(self, resource: str, text: bytes) -> None:
         """Note what an object, given as its JSON, needs."""
         if resource.partition(".")[2] not in _BUILT_IN:
-            self._names[DEFINITIONS].add(resource)
+            self._names[CRDS].add(resource)
         if resource == ACCOUNTS:
             self._accounts = True
         if (name := _NAMING.get(resource)) and name in text:

@@ -15,11 +15,11 @@ from typing import Any
 from backstay.cluster.base import Cluster, Discovery, Item, Resource
 from backstay.core.errors import ClusterError, SourceError
 from backstay.core.units import counted, listed
+from backstay.tiers.objects.names import NAMESPACES
 from backstay.tiers.objects.related import RELATED
 from backstay.tiers.objects.settings import Selection
 
 NEEDED_VERBS = frozenset({"list", "create", "get", "delete"})
-NAMESPACES = "namespaces"
 EXCLUDE_LABEL = "velero.io/exclude-from-backup"
 EVENTS = frozenset({"events", "events.events.k8s.io"})
 # The same objects under another group: the second is left out where the first is served.

@@ -12,8 +12,8 @@ import msgspec
 from backstay.cluster.base import Object
 from backstay.cluster.parts import at, items
 from backstay.tiers.objects.change.clean import annotations_of, drop_keys
+from backstay.tiers.objects.names import CLAIMS
 
-CLAIMS = "persistentvolumeclaims"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 POD_TEMPLATE_HASH = "pod-template-hash"  # on what a Deployment has made
 _BY_THE_JOB_CONTROLLER = frozenset(

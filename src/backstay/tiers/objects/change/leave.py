@@ -11,6 +11,7 @@ from typing import Protocol
 from backstay.cluster.base import Object
 from backstay.cluster.parts import at, controller_of
 from backstay.tiers.objects.change.clean import annotations_of, labels_of
+from backstay.tiers.objects.names import SNAPSHOTS
 
 OF_THE_MOMENT = "a state of the moment"
 OF_THE_NODES = "nodes report it themselves"
@@ -40,7 +41,6 @@ NEVER = {
     "resticrepositories.velero.io": OF_VELERO,
     "backuprepositories.velero.io": OF_VELERO,
 }
-SNAPSHOTS = "volumesnapshots.snapshot.storage.k8s.io"
 _AUTOMATIC_TOKEN = re.compile(r"-token-[bcdfghjklmnpqrstvwxz2456789]{5}")  # apimachinery/pkg/util/rand
 
 

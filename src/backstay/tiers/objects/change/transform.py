@@ -13,8 +13,8 @@ from backstay.cluster.base import Object
 from backstay.cluster.parts import at, items
 from backstay.tiers.objects.change.clean import MARK, annotations_of, clean
 from backstay.tiers.objects.change.jsonpatch import PatchError
-from backstay.tiers.objects.change.kinds import CLAIMS, change_kind, drop_node_ports, drop_sources
-from backstay.tiers.objects.change.leave import SNAPSHOTS, Around, owner_in, reason_to_leave
+from backstay.tiers.objects.change.kinds import change_kind, drop_node_ports, drop_sources
+from backstay.tiers.objects.change.leave import Around, owner_in, reason_to_leave
 from backstay.tiers.objects.change.maps import (
     STARTS_AT_ONCE,
     map_images,
@@ -23,6 +23,7 @@ from backstay.tiers.objects.change.maps import (
     scale_to_zero,
 )
 from backstay.tiers.objects.change.modifiers import modify
+from backstay.tiers.objects.names import CLAIMS, SNAPSHOTS
 from backstay.tiers.objects.restore.request import Options
 
 _RESTORE_STATUS = "velero.io/restore-status"

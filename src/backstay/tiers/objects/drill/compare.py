@@ -12,11 +12,11 @@ from backstay.core.model import Finding, Severity
 from backstay.core.units import counted, format_count
 from backstay.tiers.objects.archive.spooled import Spooled
 from backstay.tiers.objects.difference import Change, Difference, against_cluster
+from backstay.tiers.objects.names import CRDS
 from backstay.tiers.objects.restore.request import Options
 from backstay.tiers.objects.settings import Schedule, World
 
 CODE = "objects.compared"
-CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 SHOWN = 20  # differing objects that are told of by name
 SHOWN_FIELDS = 3
 # kind, namespace, name: what kube-apiserver makes and keeps as it wants it, whatever is put there (pkg/controlplane)

@@ -5,9 +5,7 @@ namespaces of the drill's own and by the path of every restore, read back, compa
 written.
 """
 
-import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -15,7 +13,7 @@ import msgspec
 
 from backstay.cluster.base import Cluster, Resource
 from backstay.core.errors import ClusterDenied, ObjectExists
-from backstay.core.model import Backup, Finding, Level, Outcome, Plan, Progress, Severity, Step
+from backstay.core.model import Backup, Finding, Level, Outcome, Plan, Severity, Step
 from backstay.core.units import counted, format_count
 from backstay.tiers.base import RestoreRequest, ScratchJournal, Source
 from backstay.tiers.objects.archive.spooled import Entry, Spooled
@@ -30,7 +28,8 @@ from backstay.tiers.objects.drill.harmless import MADE
 from backstay.tiers.objects.drill.made import Made
 from backstay.tiers.objects.drill.trial import tried
 from backstay.tiers.objects.live import live_objects
-from backstay.tiers.objects.restore.chosen import NAMESPACES, Chosen
+from backstay.tiers.objects.names import NAMESPACES
+from backstay.tiers.objects.restore.chosen import Chosen
 from backstay.tiers.objects.restore.parallel import each
 from backstay.tiers.objects.restore.patience import Patience
 from backstay.tiers.objects.restore.request import Options, Policy
@@ -38,7 +37,7 @@ from backstay.tiers.objects.restore.run import OWNERS, Restore
 from backstay.tiers.objects.restore.served import Served
 from backstay.tiers.objects.restore.survey import Action, Survey
 from backstay.tiers.objects.restore.tally import called
-from backstay.tiers.objects.settings import Schedule, World
+from backstay.tiers.objects.settings import World
 
 IN_CLUSTER = "in_cluster"  # in the details of a plan
 RESTORING = ("fetch", "try", "restore")  # a real restore makes what was only tried here; it takes no longer than this
@@ -91,21 +90,13 @@ def plan(world: World, backup: Backup, request: RestoreRequest) -> Plan:
 class Drill(ObjectsDrill):
     """One run."""
 
-    def __init__(
-        self,
-        schedule: Schedule,
-        world: World,
-        plan: Plan,
-        progress: Progress,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        super().__init__(schedule, world, plan, progress, clock)
-        self._left = False  # whether there are, or may be, namespaces of it
-        self._made: Counter[str] = Counter()  # by kind: objects created, and equal to those in the backup
-        self._tried: Counter[str] = Counter()  # only tried
+    _left: bool  # whether there are, or may be, namespaces of it
+    _made: Counter[str]  # by kind: objects created, and equal to those in the backup
+    _tried: Counter[str]  # only tried
 
     def run(self, source: Source) -> Outcome:
         """See ``Tier.drill``."""
+        self._left, self._made, self._tried = False, Counter(), Counter()
         started, backup, drill = self.clock(), source.backup, str(self.plan.details["drill"])
         with (
             self.judging(backup.id),

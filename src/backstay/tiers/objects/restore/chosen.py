@@ -8,12 +8,9 @@ import msgspec
 from backstay.cluster.base import Object
 from backstay.tiers.objects.archive.spooled import Entry, Spooled
 from backstay.tiers.objects.change.clean import labels_of
+from backstay.tiers.objects.names import CRDS, NAMESPACES
 from backstay.tiers.objects.related import RELATED, Needs, names_others
 from backstay.tiers.objects.restore.request import Options
-
-CRDS = "customresourcedefinitions.apiextensions.k8s.io"
-NAMESPACES = "namespaces"
-VOLUMES = "persistentvolumes"
 
 
 def matches_kind(resource: str, patterns: Collection[str]) -> bool:

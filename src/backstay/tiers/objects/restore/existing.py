@@ -7,10 +7,9 @@ from backstay.cluster.parts import at, items
 from backstay.core.errors import ClusterError, ObjectConflict, ObjectExists, ObjectNotFound
 from backstay.core.units import format_duration
 from backstay.tiers.objects.change.clean import MARK, labels_of
-from backstay.tiers.objects.change.kinds import CLAIMS
 from backstay.tiers.objects.change.transform import Ready
+from backstay.tiers.objects.names import CLAIMS, CRDS, NAMESPACES, VOLUMES
 from backstay.tiers.objects.normalise import same
-from backstay.tiers.objects.restore.chosen import CRDS, NAMESPACES, VOLUMES
 from backstay.tiers.objects.restore.patience import Patience
 from backstay.tiers.objects.restore.request import Policy
 from backstay.tiers.objects.restore.tally import Fate, Result

@@ -7,7 +7,8 @@ from backstay.cluster.parts import at
 from backstay.core.errors import ClusterError, ObjectExists, ObjectNotFound
 from backstay.tiers.objects.change.clean import MARK
 from backstay.tiers.objects.change.transform import Left, Transform
-from backstay.tiers.objects.restore.chosen import NAMESPACES, Chosen
+from backstay.tiers.objects.names import NAMESPACES
+from backstay.tiers.objects.restore.chosen import Chosen
 from backstay.tiers.objects.restore.existing import NAMESPACE, Existing
 
 

@@ -8,10 +8,7 @@ workloads after these, quotas when what they count is there, and last whatever c
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from backstay.tiers.objects.change.kinds import CLAIMS
-
-CRDS = "customresourcedefinitions.apiextensions.k8s.io"
-NAMESPACES = "namespaces"
+from backstay.tiers.objects.names import CLAIMS, CRDS, NAMESPACES
 
 FIRST = (
     CRDS,

@@ -14,13 +14,13 @@ from backstay.cluster.parts import at
 from backstay.core.errors import ClusterError, ClusterUnreachable, ObjectNotFound
 from backstay.tiers.objects.archive.spooled import Entry
 from backstay.tiers.objects.change.jsonpatch import PatchError
-from backstay.tiers.objects.change.kinds import CLAIMS
 from backstay.tiers.objects.change.leave import NEVER
 from backstay.tiers.objects.change.transform import Left, Ready, Transform
 from backstay.tiers.objects.fields import field_changes
 from backstay.tiers.objects.live import LiveObjects
+from backstay.tiers.objects.names import CLAIMS, CRDS, VOLUMES
 from backstay.tiers.objects.normalise import normalise
-from backstay.tiers.objects.restore.chosen import CRDS, VOLUMES, Chosen
+from backstay.tiers.objects.restore.chosen import Chosen
 from backstay.tiers.objects.restore.existing import DIFFERS, HOLDS_OTHERS, KEPT_BY_OWNER, NAMESPACE, onto
 from backstay.tiers.objects.restore.order import Wave, waves
 from backstay.tiers.objects.restore.parallel import each

@@ -10,9 +10,9 @@ from backstay.core.model import Progress
 from backstay.core.units import format_count
 from backstay.tiers.objects.archive.spooled import Entry
 from backstay.tiers.objects.change.jsonpatch import PatchError
-from backstay.tiers.objects.change.kinds import CLAIMS
 from backstay.tiers.objects.change.transform import Left, Ready, Transform
-from backstay.tiers.objects.restore.chosen import CRDS, VOLUMES, Chosen
+from backstay.tiers.objects.names import CLAIMS, CRDS, VOLUMES
+from backstay.tiers.objects.restore.chosen import Chosen
 from backstay.tiers.objects.restore.definitions import wait_established
 from backstay.tiers.objects.restore.namespaces import Namespaces
 from backstay.tiers.objects.restore.order import Wave
