@@ -11,13 +11,12 @@ from pathlib import Path
 
 from backstay.cluster.appsincluster import AppsInCluster, Waits
 from backstay.cluster.client import Access, connect
-from backstay.core.model import NoProgress
-from backstay.jobs import restore
 from backstay.store.directory import DirectoryStore
 from backstay.tiers.postgres.connection import Connection
 from backstay.tiers.postgres.database import Database
 from tests.fixtures.faults import FaultyStore, kill
 from tests.fixtures.world import TickingClock, World
+from tests.jobs.killed import restored
 
 COUNTED = ("put backstay/v1/restores/", "cluster ")
 
@@ -52,13 +51,7 @@ def main(
         apps = AppsInCluster(lambda: CountedCluster(client, store), Waits(ready=0.0, pause=0.3))
         clock = TickingClock(timedelta(seconds=int(os.environ["KILLED_AHEAD"])))
         world = World(store, {dbname: database}, apps=apps, now=clock)
-        context = world.context
-        if verb == "rollback":
-            restore.rollback(context, world.target(dbname), store, NoProgress())
-            return
-        made = context.catalogs.find(ref)
-        plan = restore.plan(context, made, {})
-        restore.run(context, plan, made, restore.place_of(context, made), NoProgress())
+        restored(world, verb, dbname, ref)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,6 @@
 """kill -9 around a Deployment at every request to its API server and at every entry in the journal: whatever is done
 then, the data is whole and the Deployment has the replicas it had."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 from backstay.catalog import journal as journals
@@ -14,8 +10,9 @@ from backstay.core.model import NoProgress
 from backstay.demo.compare import differences
 from backstay.jobs import restore
 from tests.cluster.workloads import Workloads
+from tests.fixtures.killed import was_killed
 from tests.fixtures.world import Later, database_on, directory_world
-from tests.jobs.test_killed import JOURNAL, SIGKILLED, STEPS, prints, reset
+from tests.jobs.test_killed import JOURNAL, STEPS, prints, reset
 
 MOST_REQUESTS = 80
 REPLICAS = 2
@@ -41,16 +38,7 @@ def killed(verb, world, made, server, plane, namespace, at, when="before", only=
     root = world.store.describe().removeprefix("file://")
     words = [verb, root, server.host, server.port, server.bin_dir, name, plane.kubeconfig, namespace, at, when]
     words += [only, made.id]
-    Later.count += 1
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.e2e.killed_apps", *map(str, words)],
-        env={**os.environ, "KILLED_PASSWORD": server.password, "KILLED_AHEAD": str(Later.count * 600)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode in {0, SIGKILLED}, done.stderr
-    return done.returncode == SIGKILLED
+    return was_killed("tests.e2e.killed_apps", server.password, *words)
 
 
 @pytest.mark.parametrize("way_out", ["resume", "rollback"])

@@ -21,7 +21,7 @@ from backstay.jobs import drill
 from backstay.store.directory import DirectoryStore
 from backstay.tiers.objects.settings import Selection
 from tests.fixtures.kube_apiserver import wrapper
-from tests.tiers.objects.drilling import Drilling
+from tests.tiers.objects.drilling import Drilling, careless
 
 GONE_SECONDS = 30.0
 CONFIGMAPS = 200
@@ -178,23 +178,12 @@ def test_everything_comes_back_as_it_was(world, control_plane, namespace):
 
 def test_what_does_not_come_back_is_named(world, control_plane, namespace, monkeypatch):
     """A restore that loses one object and changes another."""
-    from backstay.tiers.objects.restore.put import Putter
-
     world.selection = Selection(namespaces=(namespace,))
     for name in ("kept", "lost", "changed"):
         body = {"metadata": {"name": name}, "data": {"a": "1"}}
         control_plane.api.post(f"/api/v1/namespaces/{namespace}/configmaps", body)
     made = world.backup()
-    put = Putter.put
-
-    def careless(self, resource, ready):
-        if ready.name == "lost":
-            ready.body["metadata"]["name"] = "elsewhere"
-        if ready.name == "changed":
-            ready.body["data"] = {"a": "2"}
-        return put(self, resource, ready)
-
-    monkeypatch.setattr(Putter, "put", careless)
+    careless(monkeypatch)
     outcome = world.drill(made)
     assert not outcome.ok
     said = errors(outcome)

@@ -32,9 +32,14 @@ def main(
     if verb == "backup":
         backup.run(world.context, world.target(dbname), NoProgress())
         return
+    restored(world, verb, dbname, ref)
+
+
+def restored(world: World, verb: str, dbname: str, ref: str) -> None:
+    """Restore the backup ``ref``; with ``rollback`` undo what an earlier process has left of that."""
     context = world.context
     if verb == "rollback":
-        restore.rollback(context, world.target(dbname), store, NoProgress())
+        restore.rollback(context, world.target(dbname), world.store, NoProgress())
         return
     made = context.catalogs.find(ref)
     plan = restore.plan(context, made, {})

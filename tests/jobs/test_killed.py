@@ -1,9 +1,5 @@
 """kill -9 at every request a job makes: nothing half-done is ever listed or live, and the next run puts it right."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 from backstay.catalog import journal as journals
@@ -11,9 +7,9 @@ from backstay.catalog.journal import JournalState
 from backstay.core.model import Level, NoProgress
 from backstay.demo.compare import differences, fingerprint
 from backstay.jobs import restore
+from tests.fixtures.killed import was_killed
 from tests.fixtures.world import Later, database_on, directory_world
 
-SIGKILLED = -9
 JOURNAL = "put backstay/v1/restores/"  # STEPS are what its puts say
 STEPS = ("opened", "create", "definitions", "loaded", "load", "finish", "compare", "stop", "swap", "start", "closed")
 WAYS_OUT = ("resume", "rollback", "again")
@@ -23,16 +19,7 @@ MOST_REQUESTS = 60  # a bound, far above what a job of one small database makes
 def killed(server, root, verb, dbname, at, when, ref="", only=""):
     """Run the job; True when it was killed, False when it ended by itself before request ``at``."""
     arguments = [verb, root, server.host, server.port, server.bin_dir, dbname, at, when, only, *([ref] if ref else [])]
-    Later.count += 1
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.jobs.killed", *map(str, arguments)],
-        env={**os.environ, "KILLED_PASSWORD": server.password, "KILLED_AHEAD": str(Later.count * 600)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode in {0, SIGKILLED}, done.stderr
-    return done.returncode == SIGKILLED
+    return was_killed("tests.jobs.killed", server.password, *arguments)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

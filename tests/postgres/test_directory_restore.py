@@ -1,9 +1,5 @@
 """Restores of format ``directory``: killed and resumed, failed and resumed, in part, and under other roles."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 from backstay.catalog import journal as journals
@@ -15,12 +11,12 @@ from backstay.tiers.postgres.board import Board
 from backstay.tiers.postgres.directory import load
 from backstay.tiers.postgres.dumptext import qualified
 from tests.fixtures.faults import FaultyStore
+from tests.fixtures.killed import was_killed
 from tests.fixtures.world import Later, database_on, directory_world
 from tests.postgres.directories import fill, parts_of, print_of, small_parts
 
 __all__ = ["small_parts"]
 
-SIGKILLED = -9
 JOURNAL = "put backstay/v1/restores/"
 
 
@@ -51,16 +47,7 @@ def kept(postgres18, sample_database, small_parts, tmp_path):
 def run_until_killed(server, root, name, at, when, ref):
     """The restore, in a process that is killed at a request for the journal; the rest of the tests' clocks go ahead."""
     arguments = ["restore", root, server.host, server.port, server.bin_dir, name, at, when, JOURNAL, ref]
-    Later.count += 1
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.postgres.killed", *map(str, arguments)],
-        env={**os.environ, "KILLED_PASSWORD": server.password, "KILLED_AHEAD": str(Later.count * 600)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode in {0, SIGKILLED}, done.stderr
-    return done.returncode == SIGKILLED
+    return was_killed("tests.postgres.killed", server.password, *arguments)
 
 
 def resume(world, made):

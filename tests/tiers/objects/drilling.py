@@ -6,6 +6,7 @@ from backstay.core.model import NoProgress, TierKind
 from backstay.jobs import drill
 from backstay.tiers.objects.drill import spaces
 from backstay.tiers.objects.restore.existing import NAMESPACE
+from backstay.tiers.objects.restore.put import Putter
 from backstay.tiers.objects.tier import ObjectsTier
 from tests.tiers.objects.capturing import Capturing
 
@@ -56,3 +57,17 @@ class InCluster(Drilling):
     def spaces(self):
         """Names of namespaces that are, by their label, of a drill."""
         return [item.name for item in self.cluster.list(NAMESPACE, labels=spaces.DRILL)]
+
+
+def careless(monkeypatch):
+    """Let a restore lose the object ``lost`` and change the data of ``changed``."""
+    put = Putter.put
+
+    def carelessly(self, resource, ready):
+        if ready.name == "lost":
+            ready.body["metadata"]["name"] = "elsewhere"
+        if ready.name == "changed":
+            ready.body["data"] = {"a": "2"}
+        return put(self, resource, ready)
+
+    monkeypatch.setattr(Putter, "put", carelessly)
