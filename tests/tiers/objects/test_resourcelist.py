@@ -1,5 +1,6 @@
 """The resource list read as a stream is what a JSON parser makes of all of it."""
 
+import itertools
 import json
 
 import pytest
@@ -56,3 +57,10 @@ def test_what_is_no_list(data, words):
         with pytest.raises(ArchiveDamaged) as caught:
             list(resourcelist.read(pieces(data, size)))
         assert words in caught.value.message or size == 1
+
+
+def test_a_list_without_end(monkeypatch):
+    monkeypatch.setattr(resourcelist, "MOST_BYTES", 1000)
+    endless = itertools.chain([b'{"v1/Pod":["shop/web"'], itertools.repeat(b',"shop/web"'))
+    with pytest.raises(ArchiveDamaged, match="more than 1,000 bytes"):
+        list(resourcelist.read(endless))

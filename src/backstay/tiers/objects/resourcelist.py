@@ -12,6 +12,7 @@ import msgspec
 from backstay.core.errors import ArchiveDamaged
 from backstay.tiers.objects.archive.paths import DAMAGED
 
+MOST_BYTES = 256 << 20  # of some millions of objects
 MOST_TOKEN = 1 << 14  # bytes of a kind or a name, which have a few hundred
 TOKEN = re.compile(rb'[ \t\r\n]*([{}\[\],:]|"(?:[^"\\]|\\.)*")', re.DOTALL)
 _decode = msgspec.json.Decoder(str).decode
@@ -53,8 +54,11 @@ def _names(tokens: Iterator[bytes]) -> Iterator[str]:
 
 def _tokens(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Brackets, commas, colons and quoted texts."""
-    held = b""
+    held, total = b"", 0
     for chunk in chunks:
+        total += len(chunk)
+        if total > MOST_BYTES:
+            raise ArchiveDamaged(f"the resource list has more than {MOST_BYTES:,} bytes", hint=DAMAGED)
         held += chunk
         end = 0
         while found := TOKEN.match(held, end):
