@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from backstay.cluster.apps import NO_APPS, commands
-from backstay.cluster.base import Cluster
+from backstay.cluster.base import Cluster, Object
 from backstay.cluster.workloads import Scaled, Scheduled, Workload, workload
 from backstay.core.errors import (
     ClusterError,
@@ -45,9 +45,7 @@ class AppsInCluster:
         """See ``Apps.steps``."""
         if not apps:
             return NO_APPS
-        self.require(namespace, apps)
-        with _or_by_hand(namespace, apps):
-            found = [(one, one.count(one.look())) for one in self._workloads(namespace, apps)]
+        found = [(one, one.count(body)) for one, body in self._allowed(namespace, apps)]
         stop = [f"{one} ({one.words(count)}{'' if count else ', as it stays'})" for one, count in found]
         to = {Scaled: "to ", Scheduled: ""}
         start = [f"{one} {to[type(one)]}{one.words(count)}" for one, count in found if count]
@@ -55,17 +53,7 @@ class AppsInCluster:
 
     def require(self, namespace: str, apps: Sequence[str]) -> None:
         """See ``Apps.require``."""
-        with _or_by_hand(namespace, apps):
-            for one in self._workloads(namespace, apps):
-                try:
-                    body = one.look()
-                except ObjectNotFound as error:
-                    error.hint = f"Correct apps in the configuration: it names {one}."
-                    raise
-                if reason := one.keeps_from_stopping(body):
-                    raise UsageError(f"{one} must not be stopped by its scale: {reason}")
-                one.scale(0, dry_run=True)
-                one.running(body)
+        self._allowed(namespace, apps)
 
     def replicas(self, namespace: str, apps: Sequence[str]) -> Mapping[str, int]:
         """See ``Apps.replicas``."""
@@ -105,6 +93,23 @@ class AppsInCluster:
                 hint=f"By hand: {commands(namespace, {app: wanted[app] for app in failed})}.",
             )
         return self._wait_until_ready(namespace, list(wanted)) if wait else ()
+
+    def _allowed(self, namespace: str, apps: Sequence[str]) -> list[tuple[Workload, Object]]:
+        """Each as it is now. Raises as ``Apps.require`` does."""
+        found = []
+        with _or_by_hand(namespace, apps):
+            for one in self._workloads(namespace, apps):
+                try:
+                    body = one.look()
+                except ObjectNotFound as error:
+                    error.hint = f"Correct apps in the configuration: it names {one}."
+                    raise
+                if reason := one.keeps_from_stopping(body):
+                    raise UsageError(f"{one} must not be stopped by its scale: {reason}")
+                one.scale(0, dry_run=True)
+                one.running(body)
+                found.append((one, body))
+        return found
 
     def _workloads(self, namespace: str, apps: Sequence[str] | Mapping[str, int]) -> list[Workload]:
         return [workload(self._connect(), namespace, app) for app in apps]

@@ -32,6 +32,11 @@ def plan(context: Context, backup: Backup, options: Mapping[str, Any] = EMPTY) -
     return context.tier(backup.target).plan_drill(backup, request)
 
 
+def level_of(outcome: Outcome) -> Level:
+    """What a drill has proven, or taken back: that it restores, unless its tier says that it came less far."""
+    return Level[str(outcome.facts.get("level", Level.RESTORED.word)).upper()]
+
+
 def run(context: Context, plan: Plan, backup: Backup, progress: Progress) -> Outcome:
     """Do it, and keep what came of it as a proof, good or bad. The outcome is not ok when the backup is not.
 
@@ -46,7 +51,7 @@ def run(context: Context, plan: Plan, backup: Backup, progress: Progress) -> Out
     outcome = _against_objective(context, outcome)
     proof = Proof(
         backup_id=backup.id,
-        level=Level[str(outcome.facts.get("level", Level.RESTORED.word)).upper()],
+        level=level_of(outcome),
         ok=outcome.ok,
         at=context.now(),
         duration_seconds=float(outcome.facts["restore_seconds"]),

@@ -6,6 +6,8 @@ Done for the plan, and again under the lease just before anything is removed.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import groupby
+from os.path import commonprefix
 from zoneinfo import ZoneInfo
 
 from backstay.catalog import history, intent, keys, sweep
@@ -93,9 +95,15 @@ def _looked_at(
 
 
 def _gone_of(store: Store, backup: Backup) -> str:
-    """What of a backup's files is not in the store; empty where all are."""
-    gone = [artifact.key for artifact in backup.artifacts if _size(store, artifact.key) is None]
-    files = counted(len(backup.artifacts), "file")
+    """What of a backup's files is not in the store; empty where all are. A dump may have hundreds, so each folder is
+    listed; only what no list has is asked for by itself."""
+    keys = sorted(artifact.key for artifact in backup.artifacts)
+    unseen = set(keys)
+    for _, these in groupby(keys, key=lambda key: key.rpartition("/")[0]):
+        prefix = commonprefix(list(these))  # noqa: RUF071 - a list takes any prefix
+        unseen.difference_update(info.key for info in store.list(prefix))
+    gone = [key for key in sorted(unseen) if _size(store, key) is None]
+    files = counted(len(keys), "file")
     return f"{len(gone):,} of {files} not in the store any more: something else removed them" if gone else ""
 
 

@@ -99,7 +99,7 @@ def _one(session: Session, app: App, name: str, *, in_cluster: bool, dry_run: bo
     output.result("\n".join([*_text(outcome, session), _verdict(backup, outcome)]))
     if not outcome.ok:
         raise _failure(backup, outcome)
-    if not _is_restored(outcome):
+    if job.level_of(outcome) is not Level.RESTORED:
         raise DrillFailed(
             f"{backup.id} could only be tried, nothing of it was created",
             hint="A scratch control plane proves all of it: set drills.kube_apiserver. Nothing live was touched.",
@@ -115,16 +115,12 @@ def _text(outcome: Outcome, session: Session) -> list[str]:
 
 
 def _verdict(backup: Backup, outcome: Outcome) -> str:
-    if outcome.ok and not _is_restored(outcome):
-        return f"NOT PROVEN, but {outcome.facts['level']}: {outcome.message}. Recorded as that."
+    level = job.level_of(outcome)
+    if outcome.ok and level is not Level.RESTORED:
+        return f"NOT PROVEN, but {level.word}: {outcome.message}. Recorded as that."
     if outcome.ok:
         return f"PROVEN: {outcome.message}, in {format_duration(outcome.duration_seconds)}. Recorded as its proof."
     return f"NOT PROVEN: {outcome.message}. Recorded against {backup.id}."
-
-
-def _is_restored(outcome: Outcome) -> bool:
-    """Whether the drill came as far as the level it is for."""
-    return bool(outcome.facts.get("level", Level.RESTORED.word) == Level.RESTORED.word)
 
 
 def _failure(backup: Backup, outcome: Outcome) -> VerificationFailed:

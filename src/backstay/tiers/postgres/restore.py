@@ -42,17 +42,16 @@ class Restore:
     def run(self, source: Source) -> Outcome:
         """Do the steps. Raises ``RestoreError`` and what the steps raise; the message says what is live."""
         self._downtime.require()
-        swapped = self._is_swapped()
-        if swapped:
+        if self._is_swapped():
             self.journal.record("swap")
-        elif "compare" not in self.journal.done or self._mode == IN_PLACE or not self._beside_exists():
-            self._build(source)
-        if swapped:
             self._after_swap()
-        elif self._mode == SWAP:
-            self._swap()
-        elif not self.plan.details.get("scratch"):
-            self._jobs(start=self._into)
+        else:
+            if "compare" not in self.journal.done or self._mode == IN_PLACE or not self._beside_exists():
+                self._build(source)
+            if self._mode == SWAP:
+                self._swap()
+            elif not self.plan.details.get("scratch"):
+                self._jobs(start=self._into)
         if self._mode in {SWAP, IN_PLACE}:
             self._start("--resume")
         return Outcome(

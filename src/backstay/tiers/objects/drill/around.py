@@ -1,18 +1,19 @@
 """What a drill must know of the live cluster before it writes there: who else would act on it."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import msgspec
 
-from backstay.cluster.base import Cluster, Object
+from backstay.cluster.base import Cluster, Object, Resource
 from backstay.cluster.parts import at, items
 
+ADMISSION = "admissionregistration.k8s.io"
 HOOKS = (
-    "validatingwebhookconfigurations.admissionregistration.k8s.io",
-    "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+    Resource(ADMISSION, "v1", "validatingwebhookconfigurations", "ValidatingWebhookConfiguration", namespaced=False),
+    Resource(ADMISSION, "v1", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration", namespaced=False),
 )
-SERVICES = "apiservices.apiregistration.k8s.io"
+SERVICES = Resource("apiregistration.k8s.io", "v1", "apiservices", "APIService", namespaced=False)
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,7 @@ def groups_elsewhere(cluster: Cluster) -> frozenset[str]:
     )
 
 
-def _bodies(cluster: Cluster, names: Collection[str]) -> Iterator[Object]:
-    for kind in cluster.discover().resources:
-        if kind.name in names:
-            for item in cluster.list(kind):
-                yield msgspec.json.decode(item.json, type=dict)
+def _bodies(cluster: Cluster, kinds: Iterable[Resource]) -> Iterator[Object]:
+    for kind in kinds:
+        for item in cluster.list(kind):
+            yield msgspec.json.decode(item.json, type=dict)
