@@ -15,6 +15,7 @@ from backstay.config.models.common import (
     Secret,
     Size,
     Text,
+    YesNo,
     matching,
 )
 
@@ -80,7 +81,7 @@ class Drills(Model):
         "When not set: that on PATH, if there is one.",
         examples=["/usr/local/bin/kube-apiserver"],
     )
-    objects_in_cluster: bool = Field(
+    objects_in_cluster: YesNo = Field(
         default=False,
         description="Where there is no kube-apiserver, objects are drilled in the live cluster: what cannot act is "
         "created in namespaces of the drill's own, compared and removed; all else is tried by dry run.",
