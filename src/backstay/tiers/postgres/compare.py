@@ -19,9 +19,13 @@ SELECT w.name, n.nspname, c.relname FROM unnest(%s::text[]) AS w(name)
 JOIN pg_class c ON c.oid = to_regclass(w.name) JOIN pg_namespace n ON n.oid = c.relnamespace
 """
 _SEQUENCES = "SELECT w.name, pg_sequence_last_value(to_regclass(w.name)) FROM unnest(%s::text[]) AS w(name)"
+# Of a partitioned table's index: one that lacks a valid index of some partition is invalid by right, and was before.
 _INVALID = """
 SELECT c.oid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-WHERE NOT i.indisvalid AND c.relkind = 'i' ORDER BY 1
+WHERE NOT i.indisvalid AND (c.relkind = 'i' OR
+    (SELECT count(*) FROM pg_inherits WHERE inhparent = i.indrelid) =
+    (SELECT count(*) FROM pg_inherits h JOIN pg_index p ON p.indexrelid = h.inhrelid
+     WHERE h.inhparent = i.indexrelid AND p.indisvalid)) ORDER BY 1
 """
 
 

@@ -47,7 +47,7 @@ def assemble(toc: Toc, tables: Sequence[Table], blob_lists: Mapping[int, str], t
     if twice := [entry.tag for entry in filed if entry.file in own]:
         raise DumpIncomplete(f"pg_dump dumped the rows of {twice[0]} although it was told not to")
     added = [_table_data(toc.last_id + number, table, known[str(table.oid)]) for number, table in enumerate(tables, 1)]
-    return replace(toc, entries=filed).with_data(added)
+    return replace(toc, entries=filed).with_data(added).attaching_in_turn()
 
 
 def check_listing(database: Database, data: bytes, count: int, version: tuple[int, int]) -> None:

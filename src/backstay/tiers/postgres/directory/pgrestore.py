@@ -96,7 +96,7 @@ def opened(
     tolerant = server_version < TRANSACTION_TIMEOUT <= program.version[0] * 10000
     with temp_folder("toc") as folder:
         renamed = replace(toc, entries=tuple(_renamed(entry, roles) for entry in toc.entries))
-        (folder / "toc.dat").write_bytes(renamed.encode())
+        (folder / "toc.dat").write_bytes(renamed.attaching_in_turn().encode())
         yield PgRestore(database, dbname, program, folder, tolerant)
 
 

@@ -7,6 +7,7 @@ PostgreSQL's pg_backup_archiver.c. What is not understood here is kept as it was
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from itertools import pairwise
 
 from backstay.core.errors import DumpIncomplete, UnknownArchive
 from backstay.tiers.postgres.directory.bytereader import ByteReader
@@ -87,6 +88,22 @@ class Toc:
         """With more entries of data: after everything they need, before what needs them."""
         last = max((at for at, entry in enumerate(self.entries) if entry.section == Section.PRE_DATA), default=-1)
         return replace(self, entries=(*self.entries[: last + 1], *added, *self.entries[last + 1 :]))
+
+    def attaching_in_turn(self) -> "Toc":
+        """With every INDEX ATTACH waiting for the one before it, whoever restores it with many jobs.
+
+        PostgreSQL (measured: 15, 17 and 18, in 2 to 6 of 1,000) may leave the index of a partitioned table invalid for
+        good when one session attaches to it while another attaches to an index below it.
+        """
+        attaching = [entry for entry in self.entries if entry.desc == "INDEX ATTACH"]
+        before = {entry.dump_id: str(first.dump_id) for first, entry in pairwise(attaching)}
+        return replace(self, entries=tuple(_waiting(entry, before.get(entry.dump_id)) for entry in self.entries))
+
+
+def _waiting(entry: Entry, other: str | None) -> Entry:
+    if other is None or other in entry.dependencies:
+        return entry
+    return replace(entry, dependencies=(*entry.dependencies, other))
 
 
 def read(reader: ByteReader, *, expect: int = DIRECTORY) -> Toc:
