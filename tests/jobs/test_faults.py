@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from backstay.catalog import journal as journals
+from backstay.catalog.journal import JournalState
 from backstay.core.errors import BackstayError, Denied, LeaseHeld, RestoreError, Unavailable
-from backstay.core.model import Level, NoProgress
+from backstay.core.model import Level, NoProgress, Outcome, Severity
 from backstay.demo.compare import differences, fingerprint
 from backstay.jobs import backup, restore
 from backstay.tiers.postgres.localserver.programs import find_bin
@@ -96,6 +97,75 @@ def test_a_restore_whose_store_fails_at_every_request(postgres18, sample_databas
                 session.execute(f"DROP DATABASE {kept} WITH (FORCE)")
         assert not any("__restore_" in kept for kept in left)
     assert failures > 8
+
+
+class AwayStore(FaultyStore):
+    away = False
+
+    @contextlib.contextmanager
+    def request(self, verb, key):
+        if self.away:
+            raise Unavailable("the bucket does not answer")
+        yield
+
+
+class StandIn:
+    """In place of a tier whose restore does not need the store from some point on."""
+
+    def __init__(self, world, error):
+        self.world, self.error = world, error
+
+    def restore(self, plan, source, journal, progress):
+        self.world.store.away = True
+        if self.error:
+            raise self.error
+        return Outcome(plan.target, True, "restored", 1.0)
+
+
+@pytest.fixture
+def away(postgres18, fresh_database, tmp_path, monkeypatch):
+    """A world, a backup in it, and a plan to restore it; the store is gone when the restore ends with ``error``."""
+    made = fresh_database(postgres18)
+    world = directory_world(tmp_path, database_on(postgres18, made.name))
+    kept = world.backup(made.name)
+    healthy = world.store
+    world.store = AwayStore(healthy, refusing(Unavailable), 0)
+
+    def run(error):
+        context = world.context
+        plan, place = restore.plan(context, kept, {}), restore.place_of(context, kept)
+        try:
+            with monkeypatch.context() as patched:
+                patched.setattr(type(context), "tier", lambda _self, _target: StandIn(world, error))
+                return restore.run(context, plan, kept, place, NoProgress())
+        finally:
+            world.store.away = False
+
+    return world, kept, run
+
+
+def test_a_store_that_is_away_hides_no_error(away):
+    """What is live is told, not that nobody could be told of it."""
+    world, kept, run = away
+    with pytest.raises(RestoreError, match="the reset failed") as caught:
+        run(RestoreError("the reset failed", hint="What was live is in its place."))
+    assert caught.value.hint == (
+        "What was live is in its place. That it failed could not be recorded: the bucket does not answer."
+    )
+    (record,) = journals.unfinished(world.store, kept.target)
+    assert record.state is JournalState.OPEN
+
+
+def test_a_store_that_is_away_at_the_end_undoes_nothing(away):
+    world, kept, run = away
+    outcome = run(None)
+    assert outcome.ok
+    (warned,) = outcome.findings
+    assert (warned.severity, warned.code) == (Severity.WARNING, "restore.unrecorded")
+    assert "what was restored stays" in warned.message
+    assert "the bucket does not answer" in warned.message
+    (record,) = journals.unfinished(world.store, kept.target)
+    assert record.state is JournalState.OPEN
 
 
 def test_two_backups_at_once(postgres18, fresh_database, tmp_path):

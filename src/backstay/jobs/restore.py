@@ -12,8 +12,8 @@ from backstay.catalog import journal as journals
 from backstay.catalog import keys
 from backstay.catalog.journal import JournalState, RestoreJournal
 from backstay.catalog.lease import Lease
-from backstay.core.errors import RestoreError, VerificationFailed
-from backstay.core.model import Backup, Level, Outcome, Plan, Progress, Proof, State, Target
+from backstay.core.errors import BackstayError, RestoreError, StoreError, VerificationFailed
+from backstay.core.model import Backup, Finding, Level, Outcome, Plan, Progress, Proof, Severity, State, Target
 from backstay.core.units import format_duration, format_span, format_stamp, parse_stamp
 from backstay.jobs import backup as backups
 from backstay.jobs import verify
@@ -104,9 +104,31 @@ def _finish(context: Context, plan: Plan, backup: Backup, place: Place, journal:
         source = source_of(context, backup, place.artifacts)
         outcome = context.tier(plan.target).restore(plan, source, journal, progress)
     except BaseException as error:
-        journal.close(JournalState.FAILED, str(error) or type(error).__name__)
+        _close_failed(journal, error)
         raise
-    journal.close(JournalState.DONE, outcome.message)
+    try:
+        journal.close(JournalState.DONE, outcome.message)
+        _prove(context, plan, backup, outcome)
+    except StoreError as error:  # which the cluster that was restored may serve itself
+        words = f"what was restored stays, but that it was could not be recorded: {error.message}"
+        unrecorded = Finding(
+            Severity.WARNING, f"{words}. `--resume` does, once the store answers", "restore.unrecorded"
+        )
+        return replace(outcome, findings=(*outcome.findings, unrecorded))
+    return outcome
+
+
+def _close_failed(journal: RestoreJournal, error: BaseException) -> None:
+    """Record that it failed; whatever comes of that, ``error`` is the one to tell."""
+    try:
+        journal.close(JournalState.FAILED, str(error) or type(error).__name__)
+    except BackstayError as unrecorded:
+        if isinstance(error, BackstayError):
+            error.hint = f"{error.hint} That it failed could not be recorded: {unrecorded.message}.".strip()
+
+
+def _prove(context: Context, plan: Plan, backup: Backup, outcome: Outcome) -> None:
+    """Keep a proof that the backup was restored, where all of it was."""
     compared = outcome.ok or outcome.facts.get("compared")  # all came back, and what uses it is not ready
     whole = compared and not plan.details.get("partly") and not plan.details.get("tables")
     if backup.state is not State.FOREIGN and backup.store and whole:
@@ -114,7 +136,6 @@ def _finish(context: Context, plan: Plan, backup: Backup, place: Place, journal:
         at, seconds = context.now(), outcome.duration_seconds
         proof = Proof(backup.id, Level.RESTORED, True, at, seconds, outcome.findings, outcome.phases, "restore")
         verify.keep_proof(context, catalog, backup, proof)
-    return outcome
 
 
 def _free_stamp(state: Store, plan: Plan) -> str:

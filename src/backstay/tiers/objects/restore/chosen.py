@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
+from functools import cache
 
 import msgspec
 
@@ -33,6 +34,7 @@ class Chosen:
         self._names = frozenset(options.names)
         self._kinds: dict[tuple[str, str], str] | None = None
         self._needs: Needs | None = None
+        self._takes_namespace = cache(self._matches_namespace)  # asked for every object of the backup
 
     def resources(self) -> list[str]:
         """The kinds that may have objects in it."""
@@ -97,7 +99,7 @@ class Chosen:
             return self._may_take_unscoped(entry)
         return self._takes_namespace(entry.namespace)
 
-    def _takes_namespace(self, namespace: str) -> bool:
+    def _matches_namespace(self, namespace: str) -> bool:
         included, excluded = self._options.include_namespaces, self._options.exclude_namespaces
         inside = not included or any(fnmatchcase(namespace, pattern) for pattern in included)
         return inside and not any(fnmatchcase(namespace, pattern) for pattern in excluded)
