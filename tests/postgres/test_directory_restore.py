@@ -116,8 +116,8 @@ def test_a_failed_one_is_resumed_into_a_database_made_anew(options, postgres18, 
     context = world.context
     plan = restore.plan(context, made, options)
     world.store = FaultyStore(healthy, fault, 20, only="get postgres-backups/")
-    if options:  # the fresh backup and its proof come first
-        reads = len(made.artifacts)
+    if options:  # both are read before anything is dropped: this backup and the fresh one
+        reads = 2 * len(made.artifacts)
         world.store = FaultyStore(healthy, fault, reads + 20, only="get postgres-backups/")
     context = world.context
     with pytest.raises(BackstayError):

@@ -17,6 +17,7 @@ from backstay.store.base import Store
 
 KIND = "restore"
 STOP = "stop"  # the step that begins to stop the apps; what comes after it changes live data
+DROP = "drop"  # the step after which what was live is only in a backup
 
 
 class JournalState(StrEnum):
@@ -122,11 +123,21 @@ class RestoreJournal:
 
 
 def create(
-    store: Store, plan: Plan, stamp: str, backup_id: str, *, run: str, now: Callable[[], datetime]
+    store: Store,
+    plan: Plan,
+    stamp: str,
+    backup_id: str,
+    *,
+    run: str,
+    now: Callable[[], datetime],
+    steps: Mapping[str, DoneStep] | None = None,
 ) -> RestoreJournal:
-    """Open the journal of a new restore. Raises ``RestoreError`` when one of the same second exists."""
+    """Open the journal of a new restore; ``steps`` are done already.
+
+    Raises ``RestoreError`` when one of the same second exists.
+    """
     moment = now()
-    record = JournalRecord(plan, stamp, backup_id, run, JournalState.OPEN, moment, moment)
+    record = JournalRecord(plan, stamp, backup_id, run, JournalState.OPEN, moment, moment, steps or {})
     return RestoreJournal(store, record, None, now)
 
 

@@ -4,13 +4,13 @@
 for a file at hand, its folder and a local state folder.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from backstay.catalog import journal as journals
 from backstay.catalog import keys
-from backstay.catalog.journal import JournalState, RestoreJournal
+from backstay.catalog.journal import JournalRecord, JournalState, RestoreJournal
 from backstay.catalog.lease import Lease
 from backstay.core.errors import BackstayError, RestoreError, StoreError, VerificationFailed
 from backstay.core.model import Backup, Finding, Level, Outcome, Plan, Progress, Proof, Severity, State, Target
@@ -21,6 +21,8 @@ from backstay.jobs.context import Context
 from backstay.jobs.transfer import StoreSource, source_of
 from backstay.store.base import Store
 from backstay.tiers.base import RestoreRequest
+
+TAKE_THE_NAME = {"swap", "in_place"}  # Plan.details["mode"] of a restore that becomes what is live
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,14 @@ def run(context: Context, plan: Plan, backup: Backup, place: Place, progress: Pr
     """Do what the plan says. Raises ``LeaseHeld``, ``RestoreError`` and what the tier raises; the journal then says
     how far it came, and ``resume`` or ``rollback`` take it from there."""
     with context.lease(place.state, plan.target, "restore") as lease:
-        _refuse_unfinished(place, plan.target)
-        plan = _secure_live(context, plan, lease, progress)
-        journal = journals.create(
-            place.state, plan, _free_stamp(place.state, plan), backup.id, run=lease.record.holder.owner, now=context.now
-        )
+        lost = _refuse_unfinished(place, plan)
+        plan = _secure_live(context, plan, backup, place, lease, progress)
+        run, stamp = lease.record.holder.owner, _free_stamp(place.state, plan)
+        steps = {journals.STOP: lost[0].steps[journals.STOP]} if lost else {}
+        journal = journals.create(place.state, plan, stamp, backup.id, run=run, now=context.now, steps=steps)
+        for record in lost:
+            before = journals.resume(place.state, plan.target, record.stamp, run=run, now=context.now)
+            before.close(JournalState.ROLLED_BACK, f"taken over by the restore {stamp}")
         return _finish(context, plan, backup, place, journal, progress)
 
 
@@ -147,32 +152,42 @@ def _free_stamp(state: Store, plan: Plan) -> str:
     return format_stamp(at)
 
 
-def _secure_live(context: Context, plan: Plan, lease: Lease, progress: Progress) -> Plan:
-    """Before an in-place restore drops what is live: a fresh backup of it, read back to its last row."""
+def _secure_live(context: Context, plan: Plan, backup: Backup, place: Place, lease: Lease, progress: Progress) -> Plan:
+    """Before an in-place restore drops what is live, its replacement and a fresh backup of it are read to the end."""
     if plan.details.get("mode") != "in_place" or not plan.details.get("live_exists"):
         return plan
+    source = source_of(context, backup, place.artifacts)
+    _require_readable(backup, list(context.tier(plan.target).verify(backup, source, Level.READABLE, progress)))
     fresh = backups.run_held(context, plan.target, lease, progress, cleaned=lambda swept: progress.note(swept.message))
-    outcome = verify.run(context, fresh, Level.READABLE, progress)
-    if not outcome.ok:
-        raise VerificationFailed(
-            f"the fresh backup {fresh.id} of the live data did not verify, so the live data was not dropped",
-            hint="Run `backstay store check`. Nothing live was changed.",
-            findings=[finding.message for finding in outcome.findings],
-        )
+    _require_readable(fresh, verify.run(context, fresh, Level.READABLE, progress).findings)
     return replace(plan, details={**plan.details, "fresh_backup": fresh.id})
 
 
-def _refuse_unfinished(place: Place, target: Target) -> None:
-    """A restore that was cut short is finished or undone before another begins."""
-    for record in journals.unfinished(place.state, target):
-        if record.needs_a_person:
+def _require_readable(backup: Backup, findings: Sequence[Finding]) -> None:
+    if wrong := [finding.message for finding in findings if finding.severity is Severity.ERROR]:
+        raise VerificationFailed(
+            f"{backup.id} did not verify, so the live data was not dropped",
+            hint="Run `backstay store check`, or try another backup. Nothing live was changed.",
+            findings=wrong,
+        )
+
+
+def _refuse_unfinished(place: Place, plan: Plan) -> list[JournalRecord]:
+    """A restore that was cut short is finished or undone before another begins; those that cannot be undone, since what
+    was live is only in a backup, are left to the one that now brings something back."""
+    lost = []
+    for record in journals.unfinished(place.state, plan.target):
+        if record.needs_a_person and journals.DROP in record.steps:
+            lost.append(record)
+        elif record.needs_a_person:
             raise RestoreError(
-                f"a restore of {target} begun {record.stamp} was cut short",
-                hint=f"`backstay restore {target} --resume` goes on with it, `--rollback` puts everything back.",
+                f"a restore of {plan.target} begun {record.stamp} was cut short",
+                hint=f"`backstay restore {plan.target} --resume` goes on with it, `--rollback` puts everything back.",
             )
+    return lost if plan.details.get("mode") in TAKE_THE_NAME else []
 
 
-def _newest_unfinished(state: Store, target: Target) -> journals.JournalRecord:
+def _newest_unfinished(state: Store, target: Target) -> JournalRecord:
     record = journals.pending(state, target)
     if record is None or not record.resumable:
         raise RestoreError(f"there is no unfinished restore of {target}", hint="Nothing was changed.")

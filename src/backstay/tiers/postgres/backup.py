@@ -5,7 +5,7 @@ marker, a table that is in the catalog but not in the dump is missed, an exit co
 backup until all of it agrees.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +17,29 @@ from backstay.tiers.postgres import facts as catalog
 from backstay.tiers.postgres import roles as globals_
 from backstay.tiers.postgres import rowhash, timescale
 from backstay.tiers.postgres.database import SQL, Database
+from backstay.tiers.postgres.directory import segments
 from backstay.tiers.postgres.directory.dump import DirectoryDump
 from backstay.tiers.postgres.dumped import Dumped
 from backstay.tiers.postgres.programs import Program, find_pg_dump, find_psql
+from backstay.tiers.postgres.says import not_dumped
 from backstay.tiers.postgres.sqldump import SqlDump
 
 if TYPE_CHECKING:
     from psycopg import Connection as Session
 
 OLDEST_SERVER = 13
+ATTEMPTS = 3  # at a snapshot and locks between which no table is changed
+SHOWN = 5  # names listed in one sentence
+
+
+@dataclass(frozen=True)
+class Held:
+    """A snapshot, exported, taken ``at``; what the catalog says in it; the tables whose rows are dumped, locked."""
+
+    snapshot: str
+    at: datetime
+    facts: catalog.Facts
+    tables: list[segments.Table]
 
 
 def preview(database: Database) -> dict[str, Any]:
@@ -54,15 +68,15 @@ def backup(database: Database, sink: Sink, progress: Progress) -> Captured:
     with database.connection.session(database.dbname, lock_timeout=database.lock_timeout) as session:
         version = _server_version(session, database)
         program = find_pg_dump(database.bin, version, str(database.target), database.connection.where)
-        snapshot, at = _open_snapshot(session)
-        facts = catalog.read(session)
+        held = _hold(session, database)
+        facts = held.facts
         roles = globals_.read(session)
         secrets = globals_.passwords(session, roles) if database.passwords_in_globals else {}
         script = globals_.script(session, roles, facts.database, secrets)
-        dumped = _dump(database, program, facts, session, snapshot, sink, progress)
+        dumped = _dump(database, program, held, session, sink, progress)
         globals_artifact = sink.write(dumped.globals_file, [script.encode()])
     return Captured(
-        point_in_time=at,
+        point_in_time=held.at,
         tools={"pg_dump": program.version_text, **dumped.tools},
         source={
             "server_version": f"{version[0]}.{version[1]}",
@@ -83,18 +97,18 @@ def backup(database: Database, sink: Sink, progress: Progress) -> Captured:
 def _dump(
     database: Database,
     program: Program,
-    facts: catalog.Facts,
+    held: Held,
     session: "Session[tuple[Any, ...]]",
-    snapshot: str,
     sink: Sink,
     progress: Progress,
 ) -> Dumped:
     """In the format that is configured; as SQL text when pg_dump writes archives that are not known here."""
+    facts, snapshot = held.facts, held.snapshot
     if database.format == SQL:
         return SqlDump(database, program, facts, progress).run(snapshot, sink)
     psql = find_psql(database.bin)
     try:
-        return DirectoryDump(database, program, psql, facts, session, snapshot, sink, progress).run()
+        return DirectoryDump(database, program, psql, facts, held.tables, session, snapshot, sink, progress).run()
     except UnknownArchive as error:
         dumped = SqlDump(database, program, facts, progress).run(snapshot, sink)
         words = (
@@ -112,6 +126,43 @@ def _server_version(session: "Session[tuple[Any, ...]]", database: Database) -> 
             hint="It gets no security fixes any more. Upgrade it first; its own pg_dump still dumps it.",
         )
     return version
+
+
+def _hold(session: "Session[tuple[Any, ...]]", database: Database) -> Held:
+    """Take the snapshot and the locks, in a transaction that stays open.
+
+    A table that another session has emptied or rewritten since the snapshot looks empty in it, without an error: the
+    lock only waits for that session. So it is looked for, and begun again. Raises ``SourceError``.
+    """
+    for _ in range(ATTEMPTS):
+        snapshot, at = _open_snapshot(session)
+        facts = catalog.read(session)
+        tables = segments.read_tables(session, [(fact.schema, fact.relname) for fact in facts.data_tables.values()])
+        changed = _lock(session, database, tables)
+        if not changed:
+            return Held(snapshot, at, facts, tables)
+        session.execute("ROLLBACK")
+    raise SourceError(
+        f"{database.target} could not be dumped: another session emptied, rewrote or dropped tables while the backup "
+        f"waited for its locks, {ATTEMPTS} times: {changed}",
+        hint="Nothing was stored; earlier backups are as they were. Run it again when that is through.",
+        target=database.name,
+    )
+
+
+def _lock(session: "Session[tuple[Any, ...]]", database: Database, tables: list[segments.Table]) -> str:
+    """Lock the tables; returns which of them are no longer as the snapshot has them: names, or the server's words about
+    the first that is gone. Raises ``SourceError`` when they cannot be locked."""
+    import psycopg
+
+    try:
+        segments.lock(session, tables)
+    except psycopg.Error as error:
+        said = str(error).strip().partition("\n")[0]
+        if isinstance(error, (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)):
+            return said
+        raise not_dumped(database, said) from error
+    return ", ".join(segments.changed(session, tables)[:SHOWN])
 
 
 def _open_snapshot(session: "Session[tuple[Any, ...]]") -> tuple[str, datetime]:
@@ -157,10 +208,13 @@ def _warnings(facts: catalog.Facts) -> tuple[str, ...]:
     warnings = []
     if foreign:
         warnings.append(
-            f"the rows of {counted(len(foreign), 'foreign table')} live elsewhere: {', '.join(foreign[:5])}"
+            f"the rows of {counted(len(foreign), 'foreign table')} live elsewhere: {', '.join(foreign[:SHOWN])}"
         )
     if unlogged:
-        warnings.append(f"{len(unlogged)} unlogged tables have no rows on a standby: {', '.join(unlogged[:5])}")
+        warnings.append(f"{len(unlogged)} unlogged tables have no rows on a standby: {', '.join(unlogged[:SHOWN])}")
+    if invalid := facts.invalid_indexes:
+        what = counted(len(invalid), "index is", "indexes are")
+        warnings.append(f"{what} not valid, and not in the backup: {', '.join(invalid[:SHOWN])}")
     return tuple(warnings)
 
 

@@ -18,6 +18,9 @@ _NOT_OF_EXTENSION = (
     "WHERE e.objid = {oid} AND e.classid = '{catalog}'::regclass AND e.deptype = 'e')"
 )
 
+# pg_dump leaves out the indexes that a CREATE INDEX CONCURRENTLY has left behind, or has not finished.
+_DUMPED_INDEX = "(c.relkind <> 'i' OR (i.indisvalid AND i.indisready))"
+
 _TABLES = f"""
 SELECT n.nspname, c.relname, c.relkind::text, c.relpersistence::text, pg_table_size(c.oid),
        greatest(c.reltuples, 0)::bigint, pn.nspname, p.relname
@@ -32,8 +35,9 @@ SELECT kind, count(*) FROM (
   SELECT CASE c.relkind WHEN 'r' THEN 'tables' WHEN 'p' THEN 'partitioned tables' WHEN 'v' THEN 'views'
          WHEN 'm' THEN 'materialized views' WHEN 'i' THEN 'indexes' WHEN 'I' THEN 'partitioned indexes'
          WHEN 'S' THEN 'sequences' WHEN 'f' THEN 'foreign tables' ELSE 'types' END AS kind
-  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE {_USER_SCHEMAS} AND c.relkind <> 't' AND {_NOT_OF_EXTENSION.format(oid="c.oid", catalog="pg_class")}
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_index i ON i.indexrelid = c.oid
+  WHERE {_USER_SCHEMAS} AND c.relkind <> 't' AND {_DUMPED_INDEX}
+    AND {_NOT_OF_EXTENSION.format(oid="c.oid", catalog="pg_class")}
   UNION ALL SELECT 'functions' FROM pg_proc f JOIN pg_namespace n ON n.oid = f.pronamespace
   WHERE {_USER_SCHEMAS} AND {_NOT_OF_EXTENSION.format(oid="f.oid", catalog="pg_proc")}
   UNION ALL SELECT 'constraints' FROM pg_constraint k JOIN pg_namespace n ON n.oid = k.connamespace
@@ -64,6 +68,11 @@ SELECT format('%%I.%%I.%%I', n.nspname, c.relname, k.conname)
 FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE NOT k.convalidated AND {_USER_SCHEMAS} ORDER BY 1
+"""  # noqa: S608 - constants of this module alone
+
+_INVALID_INDEXES = f"""
+SELECT n.nspname, c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace WHERE NOT {_DUMPED_INDEX} AND {_USER_SCHEMAS} ORDER BY 1, 2
 """  # noqa: S608 - constants of this module alone
 
 _GRANTS = """
@@ -98,6 +107,7 @@ class Facts:
     in_recovery: bool
     system_identifier: str
     not_validated: list[str]
+    invalid_indexes: list[str]
     timescale: dict[str, Any] | None
 
     @property
@@ -121,6 +131,7 @@ def read(session: "Session[tuple[Any, ...]]") -> Facts:
         in_recovery=_one(session, "SELECT pg_is_in_recovery()"),
         system_identifier=system_identifier(session),
         not_validated=not_validated(session),
+        invalid_indexes=[qualified(*row) for row in session.execute(_INVALID_INDEXES.replace("%%", "%"))],
         timescale=timescale.facts(session),
     )
 

@@ -89,7 +89,7 @@ def _details(
         SWAP: swap.derived_name(live, "restore", stamp),
         NEW: options.to,
         SIDE: options.to or swap.derived_name(live, "side", stamp),
-        IN_PLACE: live,
+        IN_PLACE: swap.derived_name(live, "restore", stamp),  # by its own name until all of it is there
     }[mode]
     if mode in {NEW, SIDE} and swap.exists(session, str(into)):
         raise UsageError(
@@ -103,9 +103,10 @@ def _details(
         "mode": mode,
         "live": live,
         "live_exists": swap.exists(session, live),
+        "live_oid": swap.oid_of(session, live),
         "into": into,
         "database": _recorded(session, backup, live, options.map_roles),
-        "kept": swap.derived_name(live, "before", stamp) if mode == SWAP else "",
+        "kept": swap.derived_name(live, "before", stamp) if mode in {SWAP, IN_PLACE} else "",
         "where": database.connection.where,
         "tables": _selected(options.tables, options.schemas, listed),
         "schemas": list(options.schemas),
@@ -168,23 +169,19 @@ def _steps(backup: Backup, details: Mapping[str, Any], around: tuple[str, str]) 
     start = Step("start and wait", around[1], "downtime ends")
     build = [
         *([Step("create roles", ", ".join(details["create_roles"]))] if details["create_roles"] else []),
-        Step("create" if mode == IN_PLACE else "create beside", f"database {into}, owner {owner}"),
+        Step("create beside", f"database {into}, owner {owner}"),
         Step("fetch and load", what, _checks(backup)),
         Step("compare", _compared(backup, mode)),
     ]
     if mode in {NEW, SIDE}:
         return tuple(build)
-    if mode == IN_PLACE:
-        fresh = Step("back up what is there", f"a fresh backup of {details['live']}, read back and proven readable")
-        return (
-            fresh,
-            stop,
-            Step("drop", f"database {details['live']}", "from here on the data is only in the store"),
-            *build,
-            start,
-        )
-    renames = f"{details['live']} -> {details['kept']}, " if details["live_exists"] else ""
-    return (*build, stop, Step("swap", f"{renames}{into} -> {details['live']}"), start)
+    renames = f"{details['live']} -> {details['kept']}, " if mode == SWAP and details["live_exists"] else ""
+    swapped = Step("swap", f"{renames}{into} -> {details['live']}")
+    if mode == SWAP or not details["live_exists"]:
+        return (*build, stop, swapped, start)
+    fresh = Step("back up what is there", f"a fresh backup of {details['live']}, read back like the one to restore")
+    drop = Step("drop", f"database {details['live']}", "from here on the data is only in the store")
+    return (fresh, stop, drop, *build, swapped, start)
 
 
 def _checks(backup: Backup) -> str:
@@ -209,7 +206,7 @@ def _notes(
     notes = []
     if details["mode"] in {SWAP, IN_PLACE}:
         notes.append(_lost(database, backup, details))
-    if details["kept"] and details["live_exists"]:
+    if details["mode"] == SWAP and details["live_exists"]:
         notes.append(f"Kept: {details['kept']}, until `backstay restore cleanup {backup.target}`.")
     if details["mode"] == SIDE:
         notes.append("A copy to look at and copy from: all tables are defined, only the chosen ones have rows; "

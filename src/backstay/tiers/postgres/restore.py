@@ -25,6 +25,8 @@ from backstay.tiers.postgres.plan import IN_PLACE, SIDE, SWAP
 if TYPE_CHECKING:
     from psycopg import Connection as Session
 
+ASIDE = "aside"  # the step that says what is put aside, where it is not what the plan says
+
 
 @dataclass
 class Restore:
@@ -46,13 +48,15 @@ class Restore:
             self.journal.record("swap")
             self._after_swap()
         else:
-            if "compare" not in self.journal.done or self._mode == IN_PLACE or not self._beside_exists():
+            if self._drops_live:
+                self._drop_live()
+            if "compare" not in self.journal.done or not self._beside_exists():
                 self._build(source)
-            if self._mode == SWAP:
+            if self._takes_the_name:
                 self._swap()
             elif not self.plan.details.get("scratch"):
                 self._jobs(start=self._into)
-        if self._mode in {SWAP, IN_PLACE}:
+        if self._takes_the_name:
             self._start("--resume")
         return Outcome(
             target=self.plan.target,
@@ -62,7 +66,7 @@ class Restore:
             findings=tuple(self.findings),
             phases=self.phases,
             facts={
-                "database": self.plan.details["into" if self._mode != SWAP else "live"],
+                "database": self.plan.details["live" if self._takes_the_name else "into"],
                 "kept": self._kept,
                 "compared": True,
             },
@@ -72,18 +76,18 @@ class Restore:
         """Back to before the restore: swapped names are swapped back, what was made beside is dropped."""
         started = self.clock()
         live, into, kept = (str(self.plan.details[key]) for key in ("live", "into", "kept"))
-        if self._mode == IN_PLACE and self._is_dropped():
+        if self._drops_live and self._is_dropped():
             raise RestoreError(
                 f"{live} was dropped for an in-place restore and cannot be put back by renaming",
                 hint=f"Go on with --resume, or restore the fresh backup {self.plan.details['fresh_backup']}.",
             )
         if self._is_swapped():
-            with self._downtime.during(self.phases), self._maintenance() as session:
-                back = [(kept, live)] if swap.exists(session, kept) else []
-                swap.rename(session, [(live, into), *back])
+            with self._downtime.during(self.phases):
+                with self._maintenance() as session:
+                    back = [(kept, live)] if swap.exists(session, kept) else []
+                swap.rename(self._maintenance, [(live, into), *back])
         with self._maintenance() as session:
-            if self._mode != IN_PLACE:
-                swap.drop(session, into)
+            swap.drop(session, into)
             swap.reopen(session, live)
             live_exists = swap.exists(session, live)
         if live_exists:
@@ -94,10 +98,7 @@ class Restore:
         return Outcome(self.plan.target, self._are_ready, message, took, tuple(self.findings))
 
     def _build(self, source: Source) -> None:
-        """Make the database beside (or in place), load it, compare it; on failure remove it again."""
-        if self._mode == IN_PLACE:
-            with self._downtime.during(self.phases), self._phase("drop"), self._maintenance() as session:
-                swap.drop(session, self._into)
+        """Make the database beside, load it, compare it; on failure remove it again."""
         try:
             if not self._goes_on(source):
                 with self._phase("create"):
@@ -112,9 +113,9 @@ class Restore:
                 self._compare(source.backup.contents, counts)
         except BaseException as error:
             self._tidy()
-            if self._mode != IN_PLACE and isinstance(error, BackstayError) and "live" not in error.hint:
+            if not self._drops_live and isinstance(error, BackstayError) and "live" not in error.hint:
                 error.hint = f"{error.hint} The live database was not touched; the copy was removed.".strip()
-            if self._mode == IN_PLACE and isinstance(error, BackstayError):
+            if self._drops_live and isinstance(error, BackstayError):
                 stays = f", and {self._downtime.stopped} stays stopped" if self._downtime.stopped else ""
                 error.hint = (
                     f"The live database was dropped as planned and is not back yet{stays}. Fix the cause "
@@ -152,15 +153,13 @@ class Restore:
                 timescale.finish(session, recorded)
 
     def _create_roles(self, session: "Session[tuple[Any, ...]]", missing: list[Mapping[str, Any]]) -> None:
-        from psycopg.sql import SQL, Identifier
-
         for role in missing:
             session.execute(roles.create_role(role))
             for statement in roles.alter_settings(role.get("settings", ()), role=str(role["name"])):
                 session.execute(statement)
         for role in missing:
-            for parent in role.get("member_of", ()):
-                session.execute(SQL("GRANT {} TO {}").format(Identifier(parent), Identifier(role["name"])))
+            for statement in roles.memberships(role):
+                session.execute(statement)
 
     def _compare(self, contents: Mapping[str, Any], counts: Mapping[str, int]) -> None:
         """Against the manifest; against what the dump was seen to hold where there is no manifest."""
@@ -180,22 +179,39 @@ class Restore:
                 findings=wrong,
             )
 
-    def _swap(self) -> None:
+    def _drop_live(self) -> None:
+        """The database that the plan was made for and no other: one that somebody made since is put aside later."""
+        if "drop" in self.journal.done:
+            return
         live = str(self.plan.details["live"])
-        with self._downtime.during(self.phases), self._phase("swap"), self._maintenance() as session:
-            aside = [(live, self._kept)] if swap.exists(session, live) else []
+        with self._downtime.during(self.phases), self._phase("drop"), self._maintenance() as session:
+            if swap.oid_of(session, live) == self.plan.details["live_oid"]:
+                swap.drop(session, live)
+
+    def _swap(self) -> None:
+        """Whatever has the name by now is put aside, also where nothing had it when the plan was made."""
+        live = str(self.plan.details["live"])
+        stopped = contextlib.nullcontext() if self._drops_live else self._downtime.during(self.phases)
+        with stopped, self._phase("swap"):
+            with self._maintenance() as session:
+                there = swap.exists(session, live)
+            if there != bool(self._kept):
+                self.journal.record(ASIDE, kept=self.plan.details["kept"] if there else "")
             try:
-                swap.rename(session, [*aside, (self._into, live)])
+                swap.rename(self._maintenance, [*([(live, self._kept)] if there else []), (self._into, live)])
             except RestoreError:
                 self._jobs(start=live)
                 raise
-            self._jobs(start=live, hold=self._kept if aside else "")
+            self._jobs(start=live, hold=self._kept)
 
     def _after_swap(self) -> None:
         """What a killed run may not have come to."""
+        live = str(self.plan.details["live"])
         with self._maintenance() as session:
             kept = self._kept if self._kept and swap.exists(session, self._kept) else ""
-        self._jobs(start=str(self.plan.details["live"]), hold=kept)
+            for name in filter(None, (live, kept)):
+                swap.reopen(session, name)
+        self._jobs(start=live, hold=kept)
 
     def _jobs(self, *, start: str, hold: str = "") -> None:
         """Background jobs of TimescaleDB run in what is live, and not in what was put aside; a rename stops both."""
@@ -219,7 +235,7 @@ class Restore:
     def _is_swapped(self) -> bool:
         """The names on the server say so: the kill may have come between the rename and the journal. A rollback drops
         the copy, too; but after a swap what was live has another name."""
-        if self._mode != SWAP or "compare" not in self.journal.done:
+        if not self._takes_the_name or "compare" not in self.journal.done:
             return False
         with self._maintenance() as session:
             there = {name: swap.exists(session, name) for name in (self._into, str(self.plan.details["live"]))}
@@ -228,7 +244,8 @@ class Restore:
 
     def _is_dropped(self) -> bool:
         """Of a restore in place: by the journal, or by the server, where a kill came between the two."""
-        gone = self.plan.details["live_exists"] and not self._beside_exists()
+        with self._maintenance() as session:
+            gone = swap.oid_of(session, str(self.plan.details["live"])) != self.plan.details["live_oid"]
         return "drop" in self.journal.done or gone
 
     def _goes_on(self, source: Source) -> bool:
@@ -282,12 +299,25 @@ class Restore:
         return str(self.plan.details["into"])
 
     @property
+    def _takes_the_name(self) -> bool:
+        """Whether what is restored becomes the live database."""
+        return self._mode in {SWAP, IN_PLACE}
+
+    @property
+    def _drops_live(self) -> bool:
+        """Whether what is live goes first, and the workloads are stopped from then on."""
+        return self._mode == IN_PLACE and bool(self.plan.details["live_exists"])
+
+    @property
     def _kept(self) -> str:
-        return str(self.plan.details["kept"]) if self.plan.details["live_exists"] else ""
+        """The name under which what is or was live is kept; empty where there is nothing to keep."""
+        if ASIDE in self.journal.done:
+            return str(self.journal.done[ASIDE]["kept"])
+        return str(self.plan.details["kept"]) if self._mode == SWAP and self.plan.details["live_exists"] else ""
 
     def _summary(self) -> str:
         rows = next((finding.message for finding in self.findings if finding.code == "postgres.rows"), "")
-        into = f"database {self._into}" if self._mode != SWAP else str(self.plan.details["live"])
+        into = str(self.plan.details["live"]) if self._takes_the_name else f"database {self._into}"
         fresh = self.plan.details["fresh_backup"]
         parts = [f"{self.plan.target} restored into {into}{f': {rows}' if rows else ''}"]
         parts += [f"the database that was live is kept as {self._kept}"] if self._kept else []

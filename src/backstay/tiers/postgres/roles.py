@@ -25,7 +25,11 @@ needed(oid) AS (
   UNION SELECT m.roleid FROM pg_auth_members m JOIN needed ON needed.oid = m.member)
 SELECT r.rolname, r.oid >= %s, r.rolsuper, r.rolinherit, r.rolcreaterole, r.rolcreatedb, r.rolcanlogin,
        r.rolreplication, r.rolbypassrls, r.rolconnlimit, r.rolvaliduntil::text,
-       array(SELECT pg_get_userbyid(m.roleid)::text FROM pg_auth_members m WHERE m.member = r.oid ORDER BY 1),
+       (SELECT coalesce(jsonb_object_agg(parent, to_jsonb(o) - 'parent'), '{}') FROM (
+          SELECT pg_get_userbyid(m.roleid) AS parent, bool_or(m.admin_option) AS admin,
+                 bool_or(coalesce((to_jsonb(m)->>'inherit_option')::boolean, r.rolinherit)) AS inherit,
+                 bool_or(coalesce((to_jsonb(m)->>'set_option')::boolean, true)) AS set
+          FROM pg_auth_members m WHERE m.member = r.oid GROUP BY m.roleid) AS o),
        (SELECT s.setconfig FROM pg_db_role_setting s WHERE s.setrole = r.oid AND s.setdatabase = 0)
 FROM needed JOIN pg_roles r ON r.oid = needed.oid ORDER BY 1
 """
@@ -41,7 +45,7 @@ _FIELDS = (
     "bypassrls",
     "connection_limit",
     "valid_until",
-    "member_of",
+    "member_options",
     "settings",
 )
 
@@ -52,6 +56,7 @@ def read(session: "Session[tuple[Any, ...]]") -> list[dict[str, Any]]:
     roles = [dict(zip(_FIELDS, row, strict=True)) for row in rows]
     for role in roles:
         role["settings"] = list(role["settings"] or ())
+        role["member_of"] = sorted(role["member_options"])
     return roles
 
 
@@ -80,6 +85,26 @@ def create_role(role: Mapping[str, Any], password: str | None = None) -> "Compos
     if password:
         parts.append(SQL("PASSWORD {}").format(Literal(password)))
     return SQL(" ").join(parts)
+
+
+def memberships(role: Mapping[str, Any]) -> Iterator["Composed"]:
+    """GRANT for each role that ``role`` is a member of, with the options it had; a manifest of before has none.
+
+    Only what GRANT would not do by itself is spelled out. INHERIT and SET are options from PostgreSQL 16 on, and only a
+    role of such a server has others than the usual: an older one refuses them, and so gives no more than there was.
+    """
+    from psycopg.sql import SQL, Identifier
+
+    inherit = role.get("inherit", True)
+    for parent in role.get("member_of", ()):
+        options = {"admin": False, "inherit": inherit, "set": True, **role.get("member_options", {}).get(parent, {})}
+        words = [
+            *(["ADMIN OPTION"] if options["admin"] else []),
+            *([f"INHERIT {'TRUE' if options['inherit'] else 'FALSE'}"] if options["inherit"] != inherit else []),
+            *([] if options["set"] else ["SET FALSE"]),
+        ]
+        grant = SQL("GRANT {} TO {}").format(Identifier(parent), Identifier(str(role["name"])))
+        yield grant + SQL(f" WITH {', '.join(words)}" if words else "")
 
 
 def alter_settings(values: Sequence[str], *, role: str = "", database: str = "") -> Iterator["Composed"]:
@@ -153,7 +178,7 @@ def script(
     secrets: Mapping[str, str],
 ) -> str:
     """globals.sql: run with psql against the maintenance database before the dump is loaded into the new database."""
-    from psycopg.sql import SQL, Identifier, Literal
+    from psycopg.sql import SQL, Literal
 
     lines = ["-- What a dump of one database leaves out: its roles, their memberships, and the database itself."]
     made = [role for role in roles if role["user_made"]]
@@ -163,9 +188,7 @@ def script(
         lines.append(f"SELECT {_literal(session, statement)} WHERE NOT EXISTS ({exists}) \\gexec")
         lines += [f"{text.as_string(session)};" for text in alter_settings(role["settings"], role=role["name"])]
     for role in made:
-        for parent in role["member_of"]:
-            grant = SQL("GRANT {} TO {}").format(Identifier(parent), Identifier(role["name"]))
-            lines.append(f"{grant.as_string(session)};")
+        lines += [f"{text.as_string(session)};" for text in memberships(role)]
     name = database["name"]
     lines.append(f"{create_database(database, name, session.info.server_version).as_string(session)};")
     lines += [f"{text.as_string(session)};" for text in database_properties(database, name)]

@@ -47,12 +47,13 @@ FROM lo_open(%s, 262144) AS handle"""  # SEEK_END; INV_READ
 
 @dataclass
 class DirectoryDump:
-    """One run. ``session`` holds the snapshot and the locks; when it is lost the run fails."""
+    """One run. ``session`` holds the snapshot and the locks on ``tables``; when it is lost the run fails."""
 
     database: Database
     pg_dump: Program
     psql: Program
     facts: catalog.Facts
+    tables: list[segments.Table]
     session: "Session[tuple[Any, ...]]"
     snapshot: str
     sink: Sink
@@ -64,9 +65,7 @@ class DirectoryDump:
         """Dump into the sink. Raises ``SourceError``, ``DumpIncomplete``, ``UnknownArchive``, and what the sink
         raises; then no thread or program of it is left."""
         self._lock = threading.Lock()
-        wanted = [(fact.schema, fact.relname) for fact in self.facts.data_tables.values()]
-        tables = segments.read_tables(self.session, wanted)
-        self._hold(tables)
+        tables = self.tables
         workers = worker_count(self.session, self.database.workers)
         self._server_version = self.session.info.server_version
         parts = segments.cut(tables, workers, self._server_version)
@@ -89,15 +88,6 @@ class DirectoryDump:
         self._still_there()
         check_large_objects(self.database, self.facts, packer.count)
         return self._finish(skeleton.result(), tables, parts, packer)
-
-    def _hold(self, tables: list[segments.Table]) -> None:
-        """Lock them. Raises ``SourceError``."""
-        import psycopg
-
-        try:
-            segments.lock(self.session, tables)
-        except psycopg.Error as error:
-            raise not_dumped(self.database, str(error).strip().partition("\n")[0]) from error
 
     def _finish(self, toc: Toc, tables: list[segments.Table], parts: list[Segment], packer: BlobPacker) -> Dumped:
         whole = assemble(toc, tables, packer.files, self.database.target)

@@ -33,6 +33,13 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_am am
 JOIN unnest(%s::text[], %s::text[]) AS w(nspname, relname) ON n.nspname = w.nspname AND c.relname = w.relname
 """
 
+# The snapshot's pg_class beside the catalog of now, which the functions look at.
+_CHANGED = """
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid = ANY(%s) AND (c.relfilenode IS DISTINCT FROM pg_relation_filenode(c.oid)
+      OR to_regclass(format('%%I.%%I', n.nspname, c.relname))::oid IS DISTINCT FROM c.oid) ORDER BY 1, 2
+"""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -121,6 +128,13 @@ def lock(session: "Session[tuple[Any, ...]]", tables: Sequence[Table]) -> None:
     for start in range(0, len(tables), 500):
         names = ", ".join(f"ONLY {table.sql}" for table in tables[start : start + 500])
         session.execute(f"LOCK TABLE {names} IN ACCESS SHARE MODE".encode())
+
+
+def changed(session: "Session[tuple[Any, ...]]", tables: Sequence[Table]) -> list[str]:
+    """Those of the locked ``tables`` that others have emptied, rewritten, renamed or dropped since the session's
+    snapshot was taken: it no longer has the rows that they held then."""
+    rows = session.execute(_CHANGED, ([table.oid for table in tables],)).fetchall()
+    return [qualified(*row) for row in rows]
 
 
 def cut(tables: Sequence[Table], workers: int, server_version: int) -> list[Segment]:
