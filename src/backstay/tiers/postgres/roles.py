@@ -166,6 +166,8 @@ def create_database(database: Mapping[str, Any], name: str, server_version: int)
         parts.append(SQL("LOCALE_PROVIDER {}").format(SQL("icu" if provider == "icu" else "builtin")))
         keyword = "ICU_LOCALE" if provider == "icu" else "BUILTIN_LOCALE"
         parts.append(SQL(keyword + " {}").format(Literal(database["locale"])))
+        if database.get("icu_rules"):  # from PostgreSQL 16 on; an older server refuses them, and would sort otherwise
+            parts.append(SQL("ICU_RULES {}").format(Literal(database["icu_rules"])))
     if database.get("tablespace") not in {None, "pg_default"}:
         parts.append(SQL("TABLESPACE {}").format(Identifier(database["tablespace"])))
     return SQL(" ").join(parts)
