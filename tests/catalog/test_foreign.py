@@ -6,7 +6,7 @@ import pytest
 
 from backstay.catalog import keys
 from backstay.catalog.foreign import Naming, SnapshotNaming
-from backstay.core.errors import NoSuchBackup
+from backstay.core.errors import CatalogError, NoSuchBackup
 from backstay.core.model import Artifact, State, Target, TierKind
 from backstay.core.units import format_stamp
 from tests.catalog.fakes import CARDBOARD, NOW, SHA, STAMP, DictStore, make_backup, make_catalog, run_backup
@@ -123,8 +123,17 @@ def test_a_foreign_dump_can_be_removed(catalog, store):
 
 
 def test_a_dump_beside_a_manifest_of_the_same_second_does_not_take_its_id(catalog, store):
+    ((key, dump),) = store.objects.items()
+    store.objects.clear()
     run_backup(catalog, make_backup(stamp=OLD, artifacts=()))
+    store.objects[key] = dump
     assert [backup.state for backup in catalog.backups(foreign=True)] == [State.COMPLETE]
+
+
+def test_a_run_never_begins_in_the_second_of_a_dump_that_is_there(catalog, store):
+    with pytest.raises(CatalogError, match="same second"):
+        catalog.begin(CARDBOARD, OLD)
+    assert len(store.objects) == 1
 
 
 CONTROL_PLANE = Target(TierKind.ETCD, "control-plane")

@@ -206,6 +206,7 @@ def version(name, *resources, freshness="Current"):
     return {"version": name, "resources": resources, "freshness": freshness}
 
 
+SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
 CORE = aggregated(("", [version("v1", served("pods", "Pod", "list", "get"), served("bindings", "Binding", "create"))]))
 
 
@@ -225,7 +226,7 @@ def test_aggregated_discovery(api):
         ),
     )
     api.on(
-        "/apis/apiregistration.k8s.io/v1/apiservices",
+        SERVICES,
         {
             "items": [
                 {
@@ -256,6 +257,59 @@ def test_aggregated_discovery(api):
     assert "as=APIGroupDiscoveryList" in api.asked[0].headers["Accept"]
 
 
+TWO_VERSIONS = aggregated(("example.com", [version("v2", served("boats", "Boat", "list")), version("v1")]))
+STARTING = refusal(
+    503,
+    "ServiceUnavailable",
+    "the request has been made before all known HTTP paths have been installed, please try again",
+    details={"retryAfterSeconds": 5},
+)
+
+
+def registered(*names, **condition):
+    """The APIServices of these group versions, available as the aggregator calls its own."""
+    said = [{"type": "Available", "status": "True", "reason": "Local", **condition}]
+    specs = [dict(zip(("version", "group"), reversed(name.split("/")), strict=False)) for name in names]
+    return {"items": [{"spec": spec, "status": {"conditions": said}} for spec in specs]}
+
+
+def test_discovery_waits_for_an_api_server_that_has_just_started(api):
+    api.on("/api", CORE)
+    api.on("/apis", aggregated(), TWO_VERSIONS)
+    api.on(SERVICES, registered("v1", "example.com/v1", "example.com/v2"))
+    api.on("/apis/example.com/v1", STARTING, {"resources": []})
+    api.on("/apis/example.com/v2", {"resources": []})
+    with api.client() as client:
+        found = client.discover()
+    assert [one.name for one in found.resources] == ["bindings", "pods", "boats.example.com"]
+    assert found.failed == {}
+    assert api.slept == [5]
+
+
+def test_discovery_names_what_an_api_server_goes_on_leaving_out(api):
+    api.on("/api", CORE)
+    api.on("/apis", aggregated())
+    names = [f"group{number}.example.com/v1" for number in range(9)]
+    api.on(SERVICES, registered("v1", *names))
+    for name in names:
+        api.on(f"/apis/{name}", STARTING)
+    with api.client() as client:
+        found = client.discover()
+    assert found.failed == dict.fromkeys(names, "it has an APIService, and the API server does not say its kinds")
+    assert sum(api.slept) <= 10  # for all of them
+
+
+def test_a_definition_that_was_never_accepted_is_no_failure_of_discovery(api):
+    api.on("/api", CORE)
+    api.on("/apis", TWO_VERSIONS)
+    api.on(SERVICES, registered("v1", "example.com/v1", "example.com/v2", "example.com/v3"))
+    with api.client() as client:
+        found = client.discover()
+    assert found.failed == {}
+    assert found.resources[-1].versions == ("v2",)
+    assert not api.slept
+
+
 def test_discovery_of_a_server_without_the_aggregated_one(api):
     pods = {"name": "pods", "kind": "Pod", "namespaced": True, "verbs": ["list"]}
     api.on("/api", {"kind": "APIVersions", "versions": ["v1"]})
@@ -271,7 +325,7 @@ def test_discovery_of_a_server_without_the_aggregated_one(api):
     api.on("/apis/example.com/v1beta1", {"resources": [boats]})
     api.on("/apis/metrics.k8s.io/v1", refusal(503, "ServiceUnavailable", "the server is unable to handle the request"))
     api.on(
-        "/apis/apiregistration.k8s.io/v1/apiservices",
+        SERVICES,
         refusal(403, "Forbidden", 'User "a" cannot list resource "b" in API group "c" at the cluster scope'),
     )
     with api.client() as client:

@@ -349,3 +349,128 @@ def test_what_does_not_run_is_told_of(full, namespace, copy):
     assert not again.ok
     assert again.facts["created"] == 0
     assert [finding.message for finding in again.findings if finding.code == "restore.not_ready"] == found
+
+
+def test_what_belongs_to_an_object_made_again_belongs_to_the_new_one(live, namespace):
+    """A ConfigMap as the owner: the garbage collector knows its kind from the start."""
+    live.make(namespace, [of("v1", "ConfigMap", "main", data={"size": "1"})])
+    main = live.get("configmaps", "main", namespace)
+    belongs = {"ownerReferences": [reference_to(main)]}
+    claim = next(one for one in many_kinds(namespace) if one["kind"] == "PersistentVolumeClaim")
+    live.make(
+        namespace,
+        [of("v1", "Secret", "password", metadata=belongs), {**claim, "metadata": {"name": "data", **belongs}}],
+    )
+    live.take(namespace)
+    live.cluster.replace(live.kinds["configmaps"], {**main, "data": {"size": "2"}})
+    outcome = live.restore(existing="recreate")
+    assert outcome.ok, outcome.findings
+    assert outcome.facts["recreated"] == 1
+    new = live.get("configmaps", "main", namespace)
+    assert new["metadata"]["uid"] != main["metadata"]["uid"]
+    time.sleep(3)  # the garbage collector would have them by now
+    for kind, name in (("secrets", "password"), ("persistentvolumeclaims", "data")):
+        found = live.get(kind, name, namespace)["metadata"]
+        assert found["ownerReferences"] == [reference_to(new)]
+        assert "deletionTimestamp" not in found
+
+
+def test_a_workload_made_again_takes_over_what_it_had(live, namespace):
+    """But a job, which takes no pod of another one: its pods go with it."""
+    changed = ("deployments.apps web", "statefulsets.apps db", "services web", "jobs.batch once")
+    objects = [one for one in many_kinds(namespace) if one["kind"] in {"Deployment", "StatefulSet", "Service", "Job"}]
+    other = {"app": "db"}  # what has no owner is taken by any workload whose selector fits
+    stateful = next(one for one in objects if one["kind"] == "StatefulSet")
+    pods = {**PODS, "metadata": {"labels": other}}
+    stateful["spec"] = {**stateful["spec"], "selector": {"matchLabels": other}, "template": pods}
+    live.make(namespace, objects)
+    wait(lambda: {name: len(uids) for name, uids in pods_of(live, namespace).items()} == {"web": 2, "db": 1, "once": 1})
+    live.take(namespace)
+    before = pods_of(live, namespace)
+    for kind, name in (one.split() for one in changed):
+        found = live.get(kind, name, namespace)
+        live.cluster.replace(live.kinds[kind], {**found, "metadata": {**found["metadata"], "labels": {"other": "now"}}})
+    outcome = live.restore(existing="recreate")
+    assert outcome.ok, outcome.findings
+    assert outcome.facts["recreated"] == len(changed), outcome.facts["kinds"]
+
+    def settled():
+        now = pods_of(live, namespace)
+        new = now.pop("once", set())
+        return len(new) == 1 and not new & before["once"] and now == {name: before[name] for name in ("web", "db")}
+
+    wait(settled, seen=lambda: (before, pods_of(live, namespace)))
+    wait(lambda: live.differences(namespace) == [], seen=lambda: live.differences(namespace))
+    owners = {
+        owner["uid"]
+        for kind in ("replicasets.apps", "pods")
+        for item in live.cluster.list(live.kinds[kind], namespace=namespace)
+        for owner in json.loads(item.json)["metadata"]["ownerReferences"]
+    }
+    assert {live.get(*one.split(), namespace)["metadata"]["uid"] for one in changed if "services" not in one} <= owners
+
+
+def pods_of(live, namespace):
+    """The uids of pods that are not on their way out, by the beginning of their names."""
+    found = {}
+    for item in live.cluster.list(live.kinds["pods"], namespace=namespace):
+        if not item.deleting:
+            found.setdefault(item.name.partition("-")[0], set()).add(item.uid)
+    return found
+
+
+def reference_to(body):
+    kept = {key: body["metadata"][key] for key in ("name", "uid")}
+    return {"apiVersion": body["apiVersion"], "kind": body["kind"], "controller": True, **kept}
+
+
+def test_claims_of_a_stateful_set_that_deletes_them_stay(live, namespace):
+    claim = next(one for one in many_kinds(namespace) if one["kind"] == "PersistentVolumeClaim")
+    stateful = next(one for one in many_kinds(namespace) if one["kind"] == "StatefulSet")
+    retention = {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Delete"}}
+    live.make(namespace, [{**stateful, "spec": {**stateful["spec"], **retention, "volumeClaimTemplates": [claim]}}])
+    wait(lambda: owners_of_claim(live, namespace))
+    live.take(namespace)
+    found = live.get("statefulsets.apps", "db", namespace)
+    live.cluster.replace(
+        live.kinds["statefulsets.apps"], {**found, "metadata": {**found["metadata"], "labels": {"a": "b"}}}
+    )
+    before = live.get("persistentvolumeclaims", "data-db-0", namespace)["metadata"]["uid"]
+    outcome = live.restore(existing="recreate")
+    assert outcome.ok, outcome.findings
+    assert outcome.facts["recreated"] == 1
+    new = live.get("statefulsets.apps", "db", namespace)["metadata"]["uid"]
+    wait(lambda: owners_of_claim(live, namespace) == [new])
+    after = live.get("persistentvolumeclaims", "data-db-0", namespace)["metadata"]
+    assert after["uid"] == before
+    assert "deletionTimestamp" not in after
+
+
+def owners_of_claim(live, namespace):
+    try:
+        found = live.get("persistentvolumeclaims", "data-db-0", namespace)["metadata"]
+    except ObjectNotFound:
+        return []
+    return [owner["uid"] for owner in found.get("ownerReferences", ())]
+
+
+def test_what_uses_up_ports_and_quotas_is_the_same_already(live, namespace):
+    port = {"port": 80, "nodePort": 30080}
+    applied = json.dumps({"spec": {"ports": [port]}})
+    annotations = {"annotations": {"kubectl.kubernetes.io/last-applied-configuration": applied}}
+    live.make(
+        namespace,
+        [
+            of("v1", "Service", "web", spec={"type": "NodePort", "ports": [port]}, metadata=annotations),
+            of("v1", "ResourceQuota", "most", spec={"hard": {"count/secrets": "1"}}),
+        ],
+    )
+    wait(lambda: live.get("resourcequotas", "most", namespace).get("status", {}).get("hard"))
+    live.make(namespace, [of("v1", "Secret", "one", stringData={"a": "b"})])
+    wait(lambda: live.get("resourcequotas", "most", namespace)["status"]["used"] == {"count/secrets": "1"})
+    live.take(namespace)
+    for policy in ("skip", "update", "recreate"):
+        counts = live.plan(existing=policy).details["counts"]
+        outcome = live.restore(existing=policy)
+        assert outcome.ok, outcome.findings
+        assert outcome.facts["unchanged"] == counts["unchanged"] >= 4

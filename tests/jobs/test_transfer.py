@@ -7,7 +7,7 @@ from io import BytesIO
 import pyrage
 import pytest
 
-from backstay.core.errors import Corrupt
+from backstay.core.errors import AlreadyExists, Corrupt
 from backstay.core.model import Target, TierKind
 from backstay.core.retention import KeepPolicy
 from backstay.jobs.context import TargetSettings
@@ -54,6 +54,16 @@ def sink(store):
         return StoreSink(store, settings, make_catalog(store).begin(CONTROL_PLANE, STAMP), BEGAN)
 
     return make
+
+
+def test_what_another_program_wrote_is_left_when_the_run_gives_up(store, sink):
+    made = sink(Encoding("zip"))
+    key = f"etcd-snapshots/backstay-server-1-{UNIX}.zip"
+    store.objects[key] = b"theirs"
+    with pytest.raises(AlreadyExists, match="another program"):
+        made.write(SNAPSHOT, BODY)
+    made._intent.withdraw()
+    assert store.objects == {key: b"theirs"}
 
 
 def test_a_name_of_its_own_has_the_second_the_run_began(store, sink):

@@ -77,9 +77,12 @@ class Catalog:
     def begin(self, target: Target, stamp: str) -> Intent:
         """Announce a run: the first thing in the store, before any artifact.
 
-        Raises ``CatalogError`` when there is a run or a backup of this second already: take another stamp.
+        Raises ``CatalogError`` when there is a run or a backup of this second already, also one of another tool: take
+        another stamp.
         """
-        taken = (keys.manifest_key(target, stamp), keys.intent_key(target, stamp))
+        naming = self._foreign.get(target)
+        others = naming.taken(stamp) if naming else ()
+        taken = (keys.manifest_key(target, stamp), keys.intent_key(target, stamp), *others)
         if any(records.exists(self.store, key) for key in taken):
             raise same_second(target, stamp)
         moment = self._now()

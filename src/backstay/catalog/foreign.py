@@ -55,6 +55,9 @@ class Names(Protocol):
     def parse(self, key: str) -> Named | None:
         """What a key says; ``None`` for one that has nothing to do with the target."""
 
+    def taken(self, stamp: str) -> tuple[str, ...]:
+        """The keys of which one is there where another tool has made a backup of this second under Backstay's name."""
+
     def by_hand(self, url: str, named: Named) -> tuple[str, ...]:
         """How it is restored with stock tools."""
 
@@ -77,6 +80,10 @@ class Naming:
         rest = key.removeprefix(self.start)
         stamp, tail = rest[:STAMP_LENGTH], rest[STAMP_LENGTH:]
         return Named(stamp, tail == TAIL, encoding=("gzip",)) if keys.is_stamp(stamp) else None
+
+    def taken(self, stamp: str) -> tuple[str, ...]:
+        """See ``Names.taken``."""
+        return (f"{self.start}{stamp}{TAIL}",)
 
     def by_hand(self, url: str, named: Named) -> tuple[str, ...]:  # noqa: ARG002 - there is one form
         """See ``Names.by_hand``."""
@@ -121,6 +128,10 @@ class SnapshotNaming:
         stamp = format_stamp(datetime.fromtimestamp(int(match["unix"]), UTC))
         whole = not own and not match["rest"]
         return Named(stamp, whole, own, ("zip",) if match["zip"] else ()) if keys.is_stamp(stamp) else None
+
+    def taken(self, stamp: str) -> tuple[str, ...]:  # noqa: ARG002 - k3s has names of its own
+        """See ``Names.taken``."""
+        return ()
 
     @property
     def _more(self) -> tuple[str, str]:

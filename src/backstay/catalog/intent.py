@@ -16,7 +16,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from backstay.catalog import keys, manifest, records
+from backstay.catalog import keys, manifest, records, veleronames
 from backstay.core.errors import AlreadyExists, CatalogError, LeaseLost, NotFound, StoreError
 from backstay.core.model import Backup, Target
 from backstay.core.units import exact_time
@@ -122,6 +122,10 @@ class Intent:
         if new:
             self._move(keys=self.keys + new)
 
+    def release(self, key: str) -> None:
+        """Take back the promise of a key that another program has written: nobody removes it for this run."""
+        self._move(keys=tuple(one for one in self.keys if one != key))
+
     def commit(self, backup: Backup) -> None:
         """Make ``backup`` exist: its manifest is written, this intent removed.
 
@@ -151,7 +155,7 @@ class Intent:
                 hint="Everything of it is stored. The next run of the target finishes the commit.",
             )
         self._move(state=IntentState.ABANDONED)
-        self._store.delete(self.keys)
+        veleronames.remove(self._store, self.keys)
         self._store.delete((self._record.key,))
 
     def _move(self, **changes: Any) -> None:

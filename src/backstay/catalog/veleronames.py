@@ -8,21 +8,28 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from shlex import quote
 
-from backstay.catalog import keys
+from backstay.catalog import keys, records
 from backstay.catalog.foreign import WARNINGS, Named
 from backstay.store.base import Store
 from backstay.store.wrap import drop_folder
 
+RECORD = "velero-backup.json"
 _FOLDER = re.compile(r"(?P<schedule>.+)-(?P<day>[0-9]{8})(?P<time>[0-9]{6})", re.ASCII)
 
 
 def remove(store: Store, artifacts: Iterable[str]) -> None:
     """Remove artifacts, and of a backup in Velero's form its folder too: as long as the bucket lists that, Velero keeps
-    the Backup in its list (pkg/controller/backup_sync_controller.go, ``deleteOrphanedBackups``)."""
+    the Backup in its list (pkg/controller/backup_sync_controller.go, ``deleteOrphanedBackups``).
+
+    A folder with a record that is none of the artifacts is a backup of Velero's own, of the same second: it wrote over
+    what was there, and all of it is left.
+    """
     gone = list(artifacts)
-    store.delete(gone)
-    folders = {key.rpartition("/")[0] for key in gone if key.endswith("/velero-backup.json")}
-    for folder in sorted(folder for folder in folders if _FOLDER.fullmatch(folder.rpartition("/")[2])):
+    folders = {folder for key in gone if _FOLDER.fullmatch((folder := key.rpartition("/")[0]).rpartition("/")[2])}
+    own = {folder for folder in folders if f"{folder}/{RECORD}" in gone}
+    theirs = {folder for folder in folders - own if records.exists(store, f"{folder}/{RECORD}")}
+    store.delete([key for key in gone if key.rpartition("/")[0] not in theirs])
+    for folder in sorted(own):
         drop_folder(store, folder)
 
 
@@ -54,10 +61,15 @@ class VeleroNaming:
         if match is None or match["schedule"] != self.schedule or file != f"{folder}.tar.gz":
             return None
         stamp = f"{match['day']}-{match['time']}"
-        beside = key.removesuffix(file) + "velero-backup.json"
+        beside = key.removesuffix(file) + RECORD
         return (
             Named(stamp, True, encoding=("gzip",), more=(("velero-backup", beside),)) if keys.is_stamp(stamp) else None
         )
+
+    def taken(self, stamp: str) -> tuple[str, ...]:
+        """See ``Names.taken``."""
+        folder = f"{self.start}{stamp.replace('-', '')}"
+        return (f"{folder}/{RECORD}", f"{folder}/{folder.rpartition('/')[2]}.tar.gz")
 
     def by_hand(self, url: str, named: Named) -> tuple[str, ...]:  # noqa: ARG002 - there is one form
         """See ``Names.by_hand``."""

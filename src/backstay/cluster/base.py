@@ -129,10 +129,18 @@ class Cluster(Protocol):
         """PUT an object whole. Raises ``ObjectConflict`` where its resourceVersion is not the current one."""
 
     def delete(
-        self, resource: Resource, name: str, namespace: str = "", *, uid: str = "", dry_run: bool = False
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str = "",
+        *,
+        uid: str = "",
+        orphan: bool = False,
+        dry_run: bool = False,
     ) -> None:
-        """Delete an object, dependents in the background; with ``uid`` only that very one. Raises ``ObjectNotFound``,
-        ``ObjectConflict`` (it is another one by now)."""
+        """Delete an object; with ``uid`` only that very one. What it owns goes in the background; with ``orphan`` that
+        stays and loses this owner, and the object is there until the garbage collector has done it. Raises
+        ``ObjectNotFound``, ``ObjectConflict`` (it is another one by now)."""
 
     def watch(
         self, resource: Resource, *, namespace: str = "", labels: str = "", fields: str = "", seconds: float

@@ -101,10 +101,18 @@ class Client:
         return self._json(_about("PUT", "update", resource, name, namespace, params, body, subresource=subresource))
 
     def delete(
-        self, resource: Resource, name: str, namespace: str = "", *, uid: str = "", dry_run: bool = False
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str = "",
+        *,
+        uid: str = "",
+        orphan: bool = False,
+        dry_run: bool = False,
     ) -> None:
         """As ``Cluster.delete``."""
-        options: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        policy = "Orphan" if orphan else "Background"
+        options: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": policy}
         if uid:
             options["preconditions"] = {"uid": uid}
         if dry_run:

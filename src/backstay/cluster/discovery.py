@@ -1,10 +1,11 @@
 """Which kinds an API server serves, and which it cannot say.
 
 Aggregated discovery (KEP-3352, Kubernetes 1.26 and newer) answers in two requests; older servers are asked group by
-group. A group version whose backend is down is ``Stale`` there, or left out; the APIService says why.
+group. A group version whose backend is down is ``Stale`` there, or left out; the APIService says why. An API server
+that has just started leaves out all custom resources for a moment, although their APIServices are there.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ import msgspec
 from backstay.cluster.answers import Asked, printable
 from backstay.cluster.base import Discovery, Resource
 from backstay.cluster.wire import Wire
-from backstay.core.errors import ClusterDenied, ClusterUnreachable, ObjectNotFound
+from backstay.core.errors import ClusterDenied, ClusterError, ClusterUnreachable, ObjectNotFound
 
 AGGREGATED = ",".join(
     [f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList" for version in ("v2", "v2beta1")]
@@ -21,6 +22,8 @@ AGGREGATED = ",".join(
 STALE = "Stale"
 APISERVICES = Asked("GET", "/apis/apiregistration.k8s.io/v1/apiservices", "list", "apiservices.apiregistration.k8s.io")
 GROUP_SECONDS = 3.0  # patience with one group of a server without aggregated discovery
+START_SECONDS = 10.0  # patience with what an API server has left out: while it starts, it asks for 5 s (503)
+ABSENT = "it has an APIService, and the API server does not say its kinds"
 
 
 class Kind(msgspec.Struct):
@@ -70,18 +73,42 @@ class Groups(msgspec.Struct):
 
 def discover(wire: Wire) -> Discovery:
     """Everything served now. Raises as ``Cluster`` says; a group that fails is in ``failed``, not an error."""
+    groups, failed, absent = _look(wire)
+    if there := _wait(wire, absent):
+        groups, failed, absent = _look(wire)
+        failed.update(dict.fromkeys(absent & there, ABSENT))
+    resources = [resource for group in groups for resource in _resources(group, failed)]
+    return Discovery(tuple(sorted(resources, key=lambda each: (each.group, each.plural))), failed)
+
+
+def _look(wire: Wire) -> tuple[list[Group], dict[str, str], set[str]]:
+    """Every group, the group versions that fail, each with the reason, and those with an APIService that is said to be
+    available and of which there is no word."""
     failed: dict[str, str] = {}
     groups: list[Group] = []
     for path in ("/api", "/apis"):
         found = wire.json(Asked("GET", path, headers={"Accept": AGGREGATED}), Groups)
         groups += found.items if found.kind == "APIGroupDiscoveryList" else _one_by_one(wire, found, failed)
-    for group in groups:
-        for version in group.versions:
-            if version.freshness == STALE:
-                failed.setdefault(_joined(group.metadata.name, version.version), "its API server does not answer")
-    failed.update(_unavailable(wire))
-    resources = [resource for group in groups for resource in _resources(group, failed)]
-    return Discovery(tuple(sorted(resources, key=lambda each: (each.group, each.plural))), failed)
+    told = {_joined(group.metadata.name, each.version): each for group in groups for each in group.versions}
+    failed.update({name: "its API server does not answer" for name, each in told.items() if each.freshness == STALE})
+    services = _services(wire)
+    failed.update({name: why for name, why in services.items() if why})
+    return groups, failed, services.keys() - told.keys() - failed.keys()
+
+
+def _wait(wire: Wire, absent: Iterable[str]) -> set[str]:
+    """Those of the group versions that are served after all, once they are, or that give an error. Not found: a
+    definition that was never accepted, or has just been deleted."""
+    there, seconds = set(), START_SECONDS
+    for name in sorted(absent):
+        try:
+            wire.json(Asked("GET", _path(name)), dict, seconds=seconds)
+        except ObjectNotFound:
+            continue
+        except ClusterError:
+            seconds = 0.0  # that was the time for all of them
+        there.add(name)
+    return there
 
 
 def _resources(group: Group, failed: Mapping[str, str]) -> Iterator[Resource]:
@@ -122,13 +149,13 @@ def _one_by_one(wire: Wire, found: Groups, failed: dict[str, str]) -> list[Group
 
 
 def _version(wire: Wire, group: str, version: str, failed: dict[str, str]) -> Version | None:
-    path = f"/apis/{group}/{version}" if group else f"/api/{version}"
+    name = _joined(group, version)
     try:
-        said = wire.json(Asked("GET", path), dict, seconds=GROUP_SECONDS)
+        said = wire.json(Asked("GET", _path(name)), dict, seconds=GROUP_SECONDS)
     except (ClusterUnreachable, ObjectNotFound) as error:
         if not error.context.get("status"):
             raise  # no answer at all: not this group alone
-        failed[_joined(group, version)] = str(error)
+        failed[name] = str(error)
         return None
     return Version(
         version,
@@ -145,21 +172,28 @@ def _version(wire: Wire, group: str, version: str, failed: dict[str, str]) -> Ve
     )
 
 
-def _unavailable(wire: Wire) -> dict[str, str]:
-    """The group versions whose APIService is not available, with its words; nothing where one may not ask."""
+def _services(wire: Wire) -> dict[str, str]:
+    """The group versions that have an APIService, with its words where it is not available, else without any; nothing
+    where one may not ask."""
     try:
         found = wire.json(APISERVICES, dict)
     except (ClusterDenied, ObjectNotFound):
         return {}
-    failed = {}
+    services = {}
     for item in found.get("items") or []:
         spec, conditions = item.get("spec") or {}, (item.get("status") or {}).get("conditions") or []
+        name = _joined(str(spec.get("group") or ""), str(spec.get("version")))
+        services[name] = ""
         for each in conditions:
             if each.get("type") == "Available" and each.get("status") == "False":
-                words = printable(str(each.get("message") or each.get("reason") or ""))
-                failed[_joined(str(spec.get("group") or ""), str(spec.get("version")))] = f"not available: {words}"
-    return failed
+                services[name] = f"not available: {printable(str(each.get('message') or each.get('reason') or ''))}"
+    return services
 
 
 def _joined(group: str, version: str) -> str:
     return f"{group}/{version}" if group else version
+
+
+def _path(group_version: str) -> str:
+    """Where the API server says the kinds of a group version."""
+    return f"/apis/{group_version}" if "/" in group_version else f"/api/{group_version}"

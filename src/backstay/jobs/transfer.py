@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from backstay.catalog.intent import Intent
-from backstay.core.errors import CatalogError, Corrupt, NotFound
+from backstay.core.errors import AlreadyExists, CatalogError, Corrupt, NotFound
 from backstay.core.model import Artifact, Backup
 from backstay.jobs.context import Context, TargetSettings
 from backstay.store.base import Store
@@ -38,7 +38,16 @@ class StoreSink:
         self.reserve((file,))
         encoded = Encoded(chunks, encoding)
         metadata = file.metadata
-        stored = self._store.put(key, encoded.source, create=True, lock_until=self._lock_until, metadata=metadata)
+        try:
+            stored = self._store.put(key, encoded.source, create=True, lock_until=self._lock_until, metadata=metadata)
+        except AlreadyExists as error:
+            with self._promising:
+                self._intent.release(key)
+            raise AlreadyExists(
+                f"{key} was written by another program while the backup ran",
+                hint="It was left as it is, and nothing of this run is kept. Run it again; let only one program make "
+                "backups of this name.",
+            ) from error
         artifact = encoded.artifact(file.role, key)
         if stored.size_bytes != artifact.size_bytes:
             raise Corrupt(

@@ -162,7 +162,7 @@ class FakeCluster:
             wanted = {**live, "status": body.get("status", {})} if subresource == "status" else body
             return self._store(resource, wanted, dry_run=dry_run)
 
-    def delete(self, resource, name, namespace="", *, uid="", dry_run=False):
+    def delete(self, resource, name, namespace="", *, uid="", orphan=False, dry_run=False):
         self._called("delete", resource, namespace, name)
         with self._lock:
             live = self._find(resource, name, namespace)
@@ -171,6 +171,7 @@ class FakeCluster:
             if dry_run:
                 return
             del self.objects[resource.name, namespace, name]
+            self._collect(live["metadata"]["uid"], orphan)
             if resource.name == "namespaces":
                 for key in [key for key in self.objects if key[1] == name]:
                     del self.objects[key]
@@ -208,6 +209,18 @@ class FakeCluster:
             if isinstance(fault["error"], BaseException):
                 raise fault["error"]
             fault["error"](self)
+
+    def _collect(self, uid, orphan):
+        """As the garbage collector: what had this owner loses it, and goes where it had no other."""
+        for key, one in list(self.objects.items()):
+            owners = one["metadata"].get("ownerReferences") or []
+            kept = [owner for owner in owners if owner["uid"] != uid]
+            if kept:
+                one["metadata"]["ownerReferences"] = kept
+            elif owners and orphan:
+                del one["metadata"]["ownerReferences"]
+            elif owners:
+                del self.objects[key]
 
     def _known(self, resource):
         if resource.name not in self.resources:

@@ -210,6 +210,12 @@ def test_a_pax_header_that_changes_what_is_read_is_refused(headers):
         read(tar_of(GOOD, text_of("a"), pax_headers=headers))
 
 
+def test_a_pax_header_whose_name_is_no_text_is_refused_too():
+    made = tar_of(GOOD, text_of("a"), pax_headers={"GNU.sparse?": "0"})
+    with pytest.raises(ArchiveDamaged, match="pax header with"):
+        read(made.replace(b"GNU.sparse?", b"GNU.sparse\xff"))
+
+
 def test_a_pax_header_of_no_matter_is_passed_over():
     assert len(read(tar_of(GOOD, text_of("a"), pax_headers={"comment": "x", "mtime": "1.5"}))) == 1
 

@@ -76,6 +76,37 @@ def _removed(cluster, widgets):
     raise ObjectNotFound("the server could not find the requested resource")
 
 
+def test_a_kind_whose_version_ended_meanwhile_is_listed_at_the_next(world):
+    old, new = (kind("widgets.example.org", "Widget", version=version) for version in ("v1beta1", "v1"))
+    world.cluster.resources[old.name] = old
+    world.cluster.put(old, "w", "shop")
+
+    def moved(cluster):
+        cluster.resources[new.name] = new
+        raise ObjectNotFound("the server could not find the requested resource")
+
+    world.cluster.fail("list", old.name, moved, times=1)
+    made = world.backup()
+    assert made.contents["kinds"]["widgets.example.org"] == 1
+    assert (made.state, made.warnings) == (State.COMPLETE, ())
+    world.cluster.resources[old.name] = old
+    world.cluster.fail("list", old.name, moved)
+    made = world.backup()
+    assert made.omissions == ("widgets.example.org: the server could not find the requested resource",)
+
+
+def test_a_kind_whose_group_does_not_answer_any_more_was_not_removed(world):
+    widgets = kind("widgets.example.org", "Widget")
+    world.cluster.resources[widgets.name] = widgets
+
+    def down(cluster):
+        cluster.failed = {"example.org/v1": "503"}
+        _removed(cluster, widgets)
+
+    world.cluster.fail("list", widgets.name, down)
+    assert world.backup().omissions == ("widgets.example.org: the server could not find the requested resource",)
+
+
 def test_one_kind_without_answer_is_an_omission_and_a_dead_server_the_end(world):
     world.cluster.fail("list", "secrets", ClusterUnreachable("503"))
     assert world.backup().omissions == ("secrets: 503",)

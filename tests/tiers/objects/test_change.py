@@ -208,6 +208,29 @@ def test_namespaces_of_bindings_and_volumes():
     assert volume["spec"]["claimRef"]["namespace"] == "b"
 
 
+@pytest.mark.parametrize(
+    ("resource", "path"),
+    [
+        ("validatingwebhookconfigurations.admissionregistration.k8s.io", ("webhooks", 0, "clientConfig", "service")),
+        ("mutatingwebhookconfigurations.admissionregistration.k8s.io", ("webhooks", 0, "clientConfig", "service")),
+        (
+            "customresourcedefinitions.apiextensions.k8s.io",
+            ("spec", "conversion", "webhook", "clientConfig", "service"),
+        ),
+        ("apiservices.apiregistration.k8s.io", ("spec", "service")),
+    ],
+)
+def test_namespaces_of_the_services_that_answer(resource, path):
+    service = {"namespace": "a", "name": "hook"}
+    body = service
+    for key in reversed(path):
+        body = [body] if key == 0 else {key: body}
+    body["metadata"] = {"name": "x"}
+    map_namespaces(resource, body, {"a": "b"})
+    assert service == {"namespace": "b", "name": "hook"}
+    map_namespaces(resource, {"metadata": {"name": "x"}}, {"a": "b"})  # one that is called by its URL
+
+
 def test_storage_classes_of_stateful_sets():
     body = {"spec": {"volumeClaimTemplates": [{"spec": {"storageClassName": "fast"}}]}}
     map_storage_classes("statefulsets.apps", body, {"fast": "slow"})

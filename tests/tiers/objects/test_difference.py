@@ -3,9 +3,14 @@
 import json
 from contextlib import contextmanager
 
+import pytest
+
+from backstay.core.errors import ClusterDenied
 from backstay.tiers.objects.archive.spooled import spooled
 from backstay.tiers.objects.difference import against_cluster, between
 from backstay.tiers.objects.fields import field_changes
+from backstay.tiers.objects.selection import EXCLUDE_LABEL
+from backstay.tiers.objects.settings import Schedule, Selection
 from tests.tiers.objects import fake_cluster as fakes
 from tests.tiers.objects.restoring import SCHEDULE, Restoring, stored, tar_of
 
@@ -37,7 +42,8 @@ def test_between_two_backups(tmp_path):
 
 
 def test_against_the_cluster(tmp_path):
-    restoring = Restoring(tmp_path, [SECRET, stored("ConfigMap", "a", "shop", data={"x": "1"})])
+    objects = [stored("Namespace", "shop"), SECRET, stored("ConfigMap", "a", "shop", data={"x": "1"})]
+    restoring = Restoring(tmp_path, objects)
     restoring.run()
     with restoring.opened() as before:
         assert not list(against_cluster(SCHEDULE, restoring.world, before))
@@ -55,6 +61,41 @@ def test_against_the_cluster(tmp_path):
     assert "b2xk" not in text
     assert "bmV3" not in text
     assert {"path": "metadata.annotations.note", "before": "x", "after": "y"} in found[2].as_data()["fields"]
+
+
+def test_a_kind_that_the_backup_has_none_of_is_looked_for(tmp_path):
+    restoring = Restoring(tmp_path, [stored("Namespace", "shop"), stored("ConfigMap", "a", "shop")])
+    restoring.run()
+    cluster = restoring.cluster
+    cluster.put(fakes.DEPLOYMENTS, "miner", "shop")
+    cluster.put(fakes.EVENTS, "miner.1", "shop")
+    cluster.put(fakes.NODES, "n")
+    with restoring.opened() as before:
+        found = list(against_cluster(SCHEDULE, restoring.world, before))
+        assert told(found) == [("added", "deployments.apps", "shop", "miner")]
+        cluster.fail("list", "deployments.apps", ClusterDenied("may not list deployments"))
+        assert not list(against_cluster(SCHEDULE, restoring.world, before))
+        cluster.fail("list", "configmaps", ClusterDenied("may not list configmaps"))
+        with pytest.raises(ClusterDenied, match="configmaps"):
+            list(against_cluster(SCHEDULE, restoring.world, before))
+    other = Schedule("daily", Selection(exclude_resources=("deployments",)))
+    cluster._faults.clear()
+    with restoring.opened() as before:
+        assert not list(against_cluster(other, restoring.world, before))
+
+
+def test_what_no_backup_takes_is_not_added(tmp_path):
+    restoring = Restoring(tmp_path, [stored("Namespace", "shop"), stored("ConfigMap", "a", "shop")])
+    restoring.run()
+    cluster = restoring.cluster
+    cluster.put(fakes.CONFIGMAPS, "labelled", "shop", labels={EXCLUDE_LABEL: "true"})
+    cluster.put(fakes.CONFIGMAPS, "going", "shop", deletionTimestamp="2026-11-26T12:00:00Z")
+    cluster.put(fakes.NAMESPACES, "scratch", labels={EXCLUDE_LABEL: "true"})
+    cluster.put(fakes.NAMESPACES, "gone", deletionTimestamp="2026-11-26T12:00:00Z")
+    cluster.put(fakes.CONFIGMAPS, "b", "scratch")
+    cluster.put(fakes.CONFIGMAPS, "b", "gone")
+    with restoring.opened() as before:
+        assert not list(against_cluster(SCHEDULE, restoring.world, before))
 
 
 def paths(before, after):

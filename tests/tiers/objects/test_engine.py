@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 from backstay.cluster.base import Event
-from backstay.core.errors import ObjectNotFound, SourceError
+from backstay.core.errors import ObjectExists, ObjectNotFound, SourceError
 from backstay.core.model import State, TierKind
 from backstay.jobs import backup as job
 from backstay.tiers.objects.engine import api
@@ -186,6 +186,18 @@ def test_one_of_veleros_own_is_never_touched(driven):
     with pytest.raises(SourceError, match="has a backup daily-[0-9]+ already"):
         world.backup()
     assert len(world.paths()) == 5
+
+
+def test_a_backup_that_was_made_although_the_answer_was_lost_is_waited_for(driven):
+    world = driven()
+    create = world.cluster.create
+
+    def lost(resource, body, **more):
+        create(resource, body, **more)
+        raise ObjectExists('backups.velero.io "daily" already exists', resent=True)
+
+    world.cluster.create = lost
+    assert world.backup().state is State.COMPLETE
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,8 @@ class _Run:
     def run(self, cluster: Cluster, progress: Progress) -> Captured:
         """List, write, and say what it is."""
         self._say(f"Backing up {cluster.url}, Kubernetes {self._chosen.version}: {self._chosen.words}")
-        self._sink.reserve(self._files.values())
+        # The record is promised as it is written, and not before: one that is there until then is Velero's own.
+        self._sink.reserve(file for role, file in self._files.items() if role != velerofiles.RECORD)
         labels, workers = self._schedule.selection.labels, self._world.workers
         with Listing(cluster, self._chosen, labels, workers, self._say) as listing:
             self._account = listing.account

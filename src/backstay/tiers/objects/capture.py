@@ -108,19 +108,33 @@ class Listing:
             self._handover.done()
 
     def _take_kind(self, kind: Resource) -> None:
-        taken = 0
-        for namespace in self._chosen.lists if kind.namespaced else ("",):
-            given = _Portions(kind, self._handover)
-            try:
-                self._take_list(kind, namespace, given)
-                given.send()
-            except ClusterError as error:
-                given.send()
-                self._explain(kind, namespace, given.count, error)
-            taken += given.count
+        taken = sum(self._take_namespace(kind, one) for one in (self._chosen.lists if kind.namespaced else ("",)))
         with self._lock:
             self.account.kinds_done += 1
         self._log(f"Listed {kind.name}: {counted(taken, 'object')} taken")
+
+    def _take_namespace(self, kind: Resource, namespace: str, *, again: bool = True) -> int:
+        """How many objects one list gave. Where the version of the kind is not served any more, it is listed once more
+        at the one that is now."""
+        given = _Portions(kind, self._handover)
+        try:
+            self._take_list(kind, namespace, given)
+            given.send()
+        except ObjectNotFound as error:
+            given.send()
+            found = self._cluster.discover()
+            now = next((one for one in found.resources if one.name == kind.name), None)
+            if again and now is not None and now.version != kind.version:
+                return given.count + self._take_namespace(now, namespace, again=False)
+            if now is None and not any(one.rpartition("/")[0] == kind.group for one in found.failed):
+                self._warn(f"{_where(kind, namespace)}: the kind was removed while the backup ran")
+            else:
+                self._omit(_where(kind, namespace), given.count, error)
+        except ClusterError as error:
+            given.send()
+            self._judge(error)
+            self._omit(_where(kind, namespace), given.count, error)
+        return given.count
 
     def _take_list(self, kind: Resource, namespace: str, given: "_Portions") -> None:
         being_deleted = labelled = 0
@@ -142,9 +156,8 @@ class Listing:
                 self.account.being_deleted += being_deleted
                 self.account.labelled += labelled
 
-    def _explain(self, kind: Resource, namespace: str, count: int, error: ClusterError) -> None:
-        """Say what is missing because a list failed. Raises the error when it is not this kind's alone."""
-        where = f"{kind.name} in {namespace}" if namespace else kind.name
+    def _judge(self, error: ClusterError) -> None:
+        """Raises the error of a list when it is not this kind's alone."""
         if error.context.get("status") == UNAUTHORIZED:
             raise error
         if isinstance(error, ClusterUnreachable):
@@ -152,9 +165,9 @@ class Listing:
                 self._cluster.version()
             except ClusterError:
                 raise error from None
-        elif isinstance(error, ObjectNotFound) and kind not in self._cluster.discover().resources:
-            self._warn(f"{where}: the kind was removed while the backup ran")
-            return
+
+    def _omit(self, where: str, count: int, error: ClusterError) -> None:
+        """Say what is missing because a list failed."""
         how = f"its list ended after {counted(count, 'object')}: " if count else ""
         with self._lock:
             self.account.omissions.append(f"{where}: {how}{error.message}{self._hint}")
@@ -178,6 +191,10 @@ def related(
         these = replace(chosen, kinds=kinds)
         with Listing(cluster, these, "", workers, log, account=account, only=is_needed, hint=NOT_NEEDED) as listing:
             yield from listing.batches()
+
+
+def _where(kind: Resource, namespace: str) -> str:
+    return f"{kind.name} in {namespace}" if namespace else kind.name
 
 
 class _Portions:

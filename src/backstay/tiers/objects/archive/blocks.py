@@ -136,7 +136,7 @@ def _long_name(kind: bytes, data: bytes) -> bytes:
             if not path or b"\0" in path:
                 raise _refused("a long name that is none")
         elif key == b"size" or key.startswith(b"GNU.sparse"):
-            raise _refused(f"a pax header with {key.decode()}")
+            raise _refused(f"a pax header with {key[:200]!r}")
     return path
 
 

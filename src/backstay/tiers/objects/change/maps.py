@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from backstay.cluster.base import Object
 from backstay.cluster.parts import at, items
+from backstay.tiers.objects.names import CRDS, VOLUMES
 
 POD_TEMPLATES = {  # where a kind has its pod template
     "deployments.apps": ("spec", "template"),
@@ -18,12 +19,24 @@ POD_TEMPLATES = {  # where a kind has its pod template
 }
 _WITH_REPLICAS = frozenset({"deployments.apps", "statefulsets.apps", "replicasets.apps", "replicationcontrollers"})
 _BINDINGS = frozenset({"rolebindings.rbac.authorization.k8s.io", "clusterrolebindings.rbac.authorization.k8s.io"})
+_WEBHOOKS = frozenset(
+    {
+        "validatingwebhookconfigurations.admissionregistration.k8s.io",
+        "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+    }
+)
+_REFERENCES = {
+    VOLUMES: ("spec", "claimRef"),
+    CRDS: ("spec", "conversion", "webhook", "clientConfig", "service"),
+    "apiservices.apiregistration.k8s.io": ("spec", "service"),
+}
 _CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 NOWHERE = "backstay.io/scaled-to-zero"  # a node label that no node has: a DaemonSet with this selector has no pods
 
 
 def map_namespaces(resource: str, body: Object, mapping: Mapping[str, str]) -> None:
-    """Its own namespace, the subjects of bindings and the claim of a volume; a Namespace object by its name."""
+    """Its own namespace, the subjects of bindings, the claim of a volume, the Service that answers for webhooks,
+    conversions and APIs; a Namespace object by its name."""
     if not mapping:
         return
     metadata = body["metadata"]
@@ -31,13 +44,19 @@ def map_namespaces(resource: str, body: Object, mapping: Mapping[str, str]) -> N
         metadata["name"] = mapping.get(metadata["name"], metadata["name"])
     elif metadata.get("namespace") in mapping:
         metadata["namespace"] = mapping[metadata["namespace"]]
+    for place in _references(resource, body):
+        if place.get("namespace") in mapping:
+            place["namespace"] = mapping[place["namespace"]]
+
+
+def _references(resource: str, body: Object) -> list[Object]:
+    """The parts of an object that name another in a namespace."""
     if resource in _BINDINGS:
-        for subject in items(body, "subjects"):
-            if subject.get("namespace") in mapping:
-                subject["namespace"] = mapping[subject["namespace"]]
-    claim = at(body, "spec", "claimRef") if resource == "persistentvolumes" else {}
-    if claim.get("namespace") in mapping:
-        claim["namespace"] = mapping[claim["namespace"]]
+        return items(body, "subjects")
+    if resource in _WEBHOOKS:
+        return [at(hook, "clientConfig", "service") for hook in items(body, "webhooks")]
+    path = _REFERENCES.get(resource)
+    return [at(body, *path)] if path else []
 
 
 def map_storage_classes(resource: str, body: Object, mapping: Mapping[str, str]) -> None:

@@ -87,13 +87,16 @@ class Velero:
         return found
 
     def start(self, name: str, schedule: str, spec: dict[str, Any]) -> None:
-        """Make the Backup. Raises ``SourceError`` when there is one of this name: it is not ours, and is left alone."""
+        """Make the Backup. Raises ``SourceError`` when there is one of this name: it is not ours, and is left alone,
+        unless an attempt of ours went before whose answer was lost."""
         labels = {"velero.io/schedule-name": schedule, "velero.io/storage-location": self.location}
         metadata = {"name": name, "namespace": self._namespace, "labels": labels}
         body = {"apiVersion": BACKUPS.api_version, "kind": BACKUPS.kind, "metadata": metadata, "spec": spec}
         try:
             self._cluster.create(BACKUPS, body)
         except ObjectExists as error:
+            if error.context.get("resent"):
+                return
             raise SourceError(
                 f"Velero has a backup {name} already: a Schedule of its own began one in this second",
                 hint="It was left as it is. Pause Velero's Schedule of this name.",

@@ -48,6 +48,17 @@ class Chosen:
                 if self._takes(entry, body):
                     yield entry, body
 
+    def namespaces(self) -> set[str]:
+        """Those of the backup that may have objects in it, or may be part of it themselves."""
+        entries = (entry for name in self.resources() for entry in self._archive.entries(name) if self._may_take(entry))
+        return {entry.namespace or entry.name for entry in entries if entry.namespace or entry.resource == NAMESPACES}
+
+    def stored(self) -> Iterator[tuple[Entry, Object]]:
+        """All objects of the backup, also those that are not part of the restore, each decoded anew."""
+        for name in self._archive.resources():
+            for entry in self._archive.entries(name):
+                yield entry, self.decoded(entry)
+
     def may_have(self, resource: str) -> bool:
         """Whether the kind has any object that is not left out by kind, namespace or name."""
         return any(self._may_take(entry) for entry in self._archive.entries(resource))

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from backstay.cluster.base import Cluster, Object, Resource
 from backstay.cluster.parts import at, items
 from backstay.core.errors import ClusterError, ObjectConflict, ObjectExists, ObjectNotFound
-from backstay.core.units import format_duration
+from backstay.core.units import format_duration, listed
 from backstay.tiers.objects.change.clean import MARK, labels_of
 from backstay.tiers.objects.change.transform import Ready
+from backstay.tiers.objects.fields import field_changes
 from backstay.tiers.objects.names import CLAIMS, CRDS, NAMESPACES, VOLUMES
-from backstay.tiers.objects.normalise import same
+from backstay.tiers.objects.normalise import normalise, same
 from backstay.tiers.objects.restore.patience import Patience
 from backstay.tiers.objects.restore.request import Policy
 from backstay.tiers.objects.restore.tally import Fate, Result
@@ -17,6 +18,9 @@ from backstay.tiers.objects.restore.tally import Fate, Result
 DIFFERS = "it is there and differs, and was left alone (existing: skip)"
 KEPT_BY_OWNER = "it is there, and its owner keeps it"
 HOLDS_OTHERS = frozenset({NAMESPACES, CRDS, VOLUMES, CLAIMS})  # a delete would take objects or data with it
+# What these have made, another of the same name does not take over, or takes it as it is.
+_MAKES_ANEW = frozenset({"jobs.batch", "cronjobs.batch", "replicasets.apps", "replicationcontrollers"})
+_WITH_SELECTOR = frozenset({"deployments.apps", "daemonsets.apps", "statefulsets.apps"})
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ class Existing:
         if self.policy is Policy.SKIP:
             return Result(Fate.SKIPPED, DIFFERS)
         if self.policy is Policy.UPDATE or resource.name in HOLDS_OTHERS:
+            if reason := why_not_onto(resource, ready.body, live):
+                return Result(Fate.FAILED, reason)
             self.cluster.replace(resource, onto(resource, ready.body, live))
             return Result(Fate.UPDATED)
         return self._recreate(resource, ready, live)
@@ -78,7 +84,8 @@ class Existing:
 
     def _recreate(self, resource: Resource, ready: Ready, live: Object) -> Result:
         uid = str(live["metadata"].get("uid", ""))
-        self.cluster.delete(resource, ready.name, ready.namespace, uid=uid)
+        orphan = _leaves(resource, live, ready.body)
+        self.cluster.delete(resource, ready.name, ready.namespace, uid=uid, orphan=orphan)
         self.wait_gone(resource, live)
         return self._create(resource, ready, Fate.RECREATED)
 
@@ -122,6 +129,30 @@ def onto(resource: Resource, body: Object, live: Object) -> Object:
     if resource.name == "jobs.batch":
         _keep_job_labels(result, live)
     return result
+
+
+def why_not_onto(resource: Resource, body: Object, live: Object) -> str:
+    """Why ``onto`` would not make the live object what the backup has; empty where it would."""
+    if resource.name == VOLUMES:
+        return ""  # whose claim it is counts as it is now
+    wanted = onto(resource, body, live)
+    before, after = (normalise(resource.name, one, owners=False) for one in (wanted, body))
+    fields = [change.path for change in field_changes(resource.name, before, after)]
+    if not fields:
+        return ""
+    differ = "differ" if len(fields) > 1 else "differs"
+    words = f"{listed(fields)} {differ} and can never change in an object that is there; it was left alone"
+    return words if resource.name in HOLDS_OTHERS else f"{words} (--existing recreate makes it anew)"
+
+
+def _leaves(resource: Resource, live: Object, body: Object) -> bool:
+    """Whether what belongs to an object is left when that is deleted to be made again, to belong to the new one. Not so
+    pods that the new one would not take: they would run beside its own. Claims are left, whatever becomes of pods."""
+    if resource.name in _MAKES_ANEW:
+        return False
+    kept = at(live, "spec", "persistentVolumeClaimRetentionPolicy").get("whenDeleted") == "Delete"
+    alike = at(live, "spec", "selector") == at(body, "spec", "selector")
+    return resource.name not in _WITH_SELECTOR or alike or kept
 
 
 _KEPT = {

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from backstay.cluster.base import Cluster
 from backstay.cluster.parts import at
-from backstay.core.errors import ClusterError, ObjectExists, ObjectNotFound
+from backstay.core.errors import ClusterError, ClusterUnreachable, ObjectExists, ObjectNotFound
 from backstay.tiers.objects.change.clean import MARK
 from backstay.tiers.objects.change.transform import Left, Transform
 from backstay.tiers.objects.names import NAMESPACES
@@ -24,7 +24,8 @@ class Namespaces:
     _known: dict[str, str] = field(default_factory=dict)  # name -> why nothing can be put there; empty: it can
 
     def why_not(self, namespace: str, original: str) -> str:
-        """Why objects cannot be put into a namespace, which is there when this returns; empty when they can."""
+        """Why objects cannot be put into a namespace, which is there when this returns; empty when they can. Raises
+        ``ClusterUnreachable``."""
         if namespace not in self._known:
             self._known[namespace] = self._ensure(namespace, original)
         return self._known[namespace]
@@ -37,6 +38,8 @@ class Namespaces:
             self.existing.wait_gone(NAMESPACE, live)
         except ObjectNotFound:
             pass
+        except ClusterUnreachable:
+            raise  # it says nothing of the namespace
         except ClusterError as error:
             return f"the namespace {namespace}: {error.message}"
         return self._make(namespace, original)
@@ -46,6 +49,8 @@ class Namespaces:
             self.cluster.create(NAMESPACE, self._body(namespace, original))
         except ObjectExists:
             pass
+        except ClusterUnreachable:
+            raise
         except ClusterError as error:
             return f"the namespace {namespace} could not be made: {error.message}"
         return ""

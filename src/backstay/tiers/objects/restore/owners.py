@@ -1,10 +1,11 @@
 """Owner references given back: by the uid that the owner has now.
 
 They were taken out of every object before it was made: with an old uid the garbage collector deletes the object. Once
-the owners are there too, each object that this restore has made gets those back whose owner exists.
+the owners are there too, each object that this restore has made gets those back whose owner exists. What was there and
+lost its owner, because this restore has deleted that to make it again, is given to the new one.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,7 @@ from backstay.tiers.objects.restore.chosen import Chosen
 from backstay.tiers.objects.restore.parallel import each
 from backstay.tiers.objects.restore.served import Served
 from backstay.tiers.objects.restore.tally import TOLD, called
-from backstay.tiers.objects.restore.versions import version_in
+from backstay.tiers.objects.restore.versions import version_in, version_of
 
 REMEMBERED = 10_000  # owners kept in memory
 
@@ -70,6 +71,17 @@ class Known:
         return Owner(str(live["metadata"]["uid"]), labels_of(live).get(MARK) == self.stamp)
 
 
+@dataclass(frozen=True)
+class _Child:
+    """An object, and ``owners`` that it had in the backup. ``live``: as it is there; None: not looked at yet."""
+
+    resource: Resource
+    namespace: str
+    name: str
+    owners: Sequence[Mapping[str, Any]]
+    live: Object | None = None
+
+
 @dataclass
 class Owners:
     """Gives them back. ``namespaces`` maps the backup's to the cluster's."""
@@ -88,15 +100,20 @@ class Owners:
         for name in resources:
             resource = self.served.find(name, version_in(self.chosen, name))
             if resource is not None:
-                each(self._missing(resource), self._give(resource))
+                each(self._made(resource), self._give)
 
-    def _missing(self, resource: Resource) -> Iterator[tuple[Item, list[Mapping[str, Any]]]]:
-        """Objects without owners, and the references that the backup has of them."""
+    def give_to_new(self, kinds: Collection[str]) -> None:
+        """For all objects of the backup that were there, also those that are not part of the restore: the owners of
+        these kinds that this restore has made."""
+        each(self._owned_by(kinds), self._give)
+
+    def _made(self, resource: Resource) -> Iterator[_Child]:
         for item in self.cluster.list(resource, labels=f"{MARK}={self.stamp}"):
             live: Object = msgspec.json.decode(item.json, type=dict)
             stored = None if items(live, "metadata", "ownerReferences") else self._stored(resource.name, item)
             if stored:
-                yield item, [dict(owner) for owner in items(stored, "metadata", "ownerReferences")]
+                owners = items(stored, "metadata", "ownerReferences")
+                yield _Child(resource, item.namespace, item.name, owners, live)
 
     def _stored(self, resource: str, item: Item) -> Object | None:
         origins = [old for old, new in self.namespaces.items() if new == item.namespace]
@@ -105,20 +122,40 @@ class Owners:
                 return stored
         return None
 
-    def _give(self, resource: Resource) -> Any:
-        def give(found: tuple[Item, list[Mapping[str, Any]]]) -> None:
-            item, owners = found
-            try:
-                references = self.known.references(owners, item.namespace)
-                if references:
-                    self.cluster.apply(resource, _patch(resource, item, references), force=True)
-                    self.given += 1
-            except ClusterUnreachable:
-                raise
-            except ClusterError as error:
-                self._tell(called(resource.name, item.namespace, item.name), error)
+    def _owned_by(self, kinds: Collection[str]) -> Iterator[_Child]:
+        for entry, body in self.chosen.stored():
+            owners = [owner for owner in items(body, "metadata", "ownerReferences") if self._kind(owner) in kinds]
+            resource = self.served.find(entry.resource, version_of(body)) if owners else None
+            if resource is not None:
+                namespace = self.namespaces.get(entry.namespace, entry.namespace)
+                yield _Child(resource, namespace, entry.name, owners)
 
-        return give
+    def _kind(self, owner: Mapping[str, Any]) -> str:
+        resource = self.served.of_kind(str(owner.get("apiVersion")), str(owner.get("kind")))
+        return resource.name if resource else ""
+
+    def _give(self, child: _Child) -> None:
+        try:
+            self._give_missing(child)
+        except ClusterUnreachable:
+            raise
+        except ObjectNotFound:
+            return  # it is not there any more
+        except ClusterError as error:
+            self._tell(called(child.resource.name, child.namespace, child.name), error)
+
+    def _give_missing(self, child: _Child) -> None:
+        owners, live = child.owners, child.live
+        if live is None:
+            owners = [owner for owner in owners if self.known.find(owner, child.namespace).ours]
+            live = self.cluster.get(child.resource, child.name, child.namespace) if owners else {}
+        has = items(live, "metadata", "ownerReferences")
+        known = {(owner.get("kind"), owner.get("name")) for owner in has}  # one by its old uid: it goes with that owner
+        owners = [owner for owner in owners if (owner.get("kind"), owner.get("name")) not in known]
+        if missing := self.known.references(owners, child.namespace):
+            uid = str(live["metadata"]["uid"])
+            self.cluster.apply(child.resource, _patch(child, uid, [*has, *missing]), force=True)
+            self.given += 1
 
     def _tell(self, what: str, error: ClusterError) -> None:
         if len(self.findings) < TOLD:
@@ -126,8 +163,8 @@ class Owners:
             self.findings.append(Finding(Severity.WARNING, words, "restore.owner"))
 
 
-def _patch(resource: Resource, item: Item, owners: list[dict[str, Any]]) -> Object:
-    metadata: dict[str, Any] = {"name": item.name, "ownerReferences": owners}
-    if item.namespace:
-        metadata["namespace"] = item.namespace
-    return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
+def _patch(child: _Child, uid: str, owners: list[dict[str, Any]]) -> Object:
+    metadata: dict[str, Any] = {"name": child.name, "uid": uid, "ownerReferences": owners}  # by uid: never a new object
+    if child.namespace:
+        metadata["namespace"] = child.namespace
+    return {"apiVersion": child.resource.api_version, "kind": child.resource.kind, "metadata": metadata}

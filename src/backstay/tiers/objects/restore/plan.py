@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+from backstay.core.errors import UsageError
 from backstay.core.model import Backup, Plan, Step
 from backstay.core.units import counted, format_age, format_count, format_duration, listed
 from backstay.tiers.base import RestoreRequest
@@ -52,6 +53,7 @@ def plan_restore(
     served = Served(cluster)
     with opened() as archive, live_objects(world.spool) as live:
         chosen = Chosen(options, archive, served.kinds)
+        _check_targets(options, chosen)
         survey = Survey(cluster, options, chosen, served, Transform(options, chosen, request.stamp), live)
         waves = survey.look()
     counts = survey.counts
@@ -66,6 +68,21 @@ def plan_restore(
         details=_details(backup, request, options, survey),
         confirm=str(schedule.target) if options.existing is not Policy.SKIP and touches else "",
     )
+
+
+def _check_targets(options: Options, chosen: Chosen) -> None:
+    """Objects of two namespaces would meet in one: half of them would be taken for the others."""
+    if not options.namespace_map:
+        return
+    targets: dict[str, list[str]] = {}
+    for name in sorted(chosen.namespaces()):
+        targets.setdefault(options.namespace_map.get(name, name), []).append(name)
+    for target, names in targets.items():
+        if len(names) > 1:
+            raise UsageError(
+                f"the namespaces {listed(names)} of the backup would all go into {target}",
+                hint="Map each to another name, leave one out, or restore one after the other.",
+            )
 
 
 def _details(backup: Backup, request: RestoreRequest, options: Options, survey: Survey) -> dict[str, Any]:

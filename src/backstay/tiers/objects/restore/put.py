@@ -1,6 +1,6 @@
 """One object into the cluster: a single request where it is new, and patience with what settles by itself."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from backstay.cluster.base import Cluster, Object, Resource
 from backstay.core.errors import (
@@ -14,6 +14,7 @@ from backstay.core.errors import (
 from backstay.tiers.objects.change.transform import Ready
 from backstay.tiers.objects.restore.existing import Existing
 from backstay.tiers.objects.restore.patience import Patience
+from backstay.tiers.objects.restore.request import Policy
 from backstay.tiers.objects.restore.tally import Fate, Result
 
 SETTLES = (  # in the API server's words: what may be otherwise a moment later
@@ -73,11 +74,10 @@ class Putter:
         body = ready.body if ready.status is None else {**ready.body, "status": ready.status}
         try:
             made = self.cluster.create(resource, body)
-        except ObjectExists:
-            try:
-                result = self.existing.settle(resource, ready)
-            except ObjectNotFound as error:
-                raise ObjectConflict("it was deleted by somebody else at the same moment") from error
+        except (ClusterUnreachable, ObjectConflict):
+            raise
+        except ClusterError as refused:
+            result = self._met(resource, ready, refused)
             if ready.status is None or result.fate in {Fate.SKIPPED, Fate.UNCHANGED}:
                 return result
             made = self.cluster.get(resource, ready.name, ready.namespace)
@@ -85,6 +85,22 @@ class Putter:
             result = Result(Fate.CREATED)
         if ready.status is not None:
             self._put_status(resource, ready, made)
+        return result
+
+    def _met(self, resource: Resource, ready: Ready, refused: ClusterError) -> Result:
+        """What becomes of the one that is there. The API server looks at ports, quotas and policies before names, so
+        that it may be there whatever was ``refused``; that is raised where it is not, and rather than delete it."""
+        exists = isinstance(refused, ObjectExists)
+        keep = not exists and self.existing.policy is Policy.RECREATE
+        existing = replace(self.existing, policy=Policy.SKIP) if keep else self.existing
+        try:
+            result = existing.settle(resource, ready)
+        except ObjectNotFound as error:
+            if exists:
+                raise ObjectConflict("it was deleted by somebody else at the same moment") from error
+            raise refused from None
+        if keep and result.fate is Fate.SKIPPED:
+            raise refused
         return result
 
     def _put_status(self, resource: Resource, ready: Ready, made: Object) -> None:

@@ -23,7 +23,7 @@ from backstay.tiers.objects.restore.parallel import THREADS
 from backstay.tiers.objects.restore.patience import Patience
 from backstay.tiers.objects.restore.put import Putter
 from backstay.tiers.objects.restore.ready import Waiting
-from backstay.tiers.objects.restore.request import options_of
+from backstay.tiers.objects.restore.request import Policy, options_of
 from backstay.tiers.objects.restore.served import Served
 from backstay.tiers.objects.restore.tally import TOLD, Fate, Tally
 from backstay.tiers.objects.restore.wave import Waves
@@ -119,15 +119,23 @@ class Restore:
         return Waves(cluster, chosen, served, transform, namespaces, putter, known, self._progress, self._threads)
 
     def _owners(self, cluster: Cluster, work: Waves, kinds: list[str]) -> list[Finding]:
-        if not kinds or OWNERS in self._journal.done:
+        new = self._kinds_made() if self._options.existing is Policy.RECREATE else set()
+        if not (kinds or new) or OWNERS in self._journal.done:
             return []
         self._progress.phase("giving owners back")
         namespaces = self._options.namespace_map
         known = Known(cluster, work.served, self._stamp)  # anew: what was missing may be there by now
         owners = Owners(cluster, work.chosen, work.served, known, self._stamp, namespaces)
         owners.give_back(kinds)
+        if new:
+            owners.give_to_new(new)
         self._journal.record(OWNERS, given=owners.given)
         return owners.findings
+
+    def _kinds_made(self) -> set[str]:
+        """Kinds of which an object may have been deleted to be made again: in a run before, it may count as created."""
+        fates = (Fate.RECREATED.value, Fate.CREATED.value)
+        return {kind for kind, counts in self._total.kinds.items() if any(counts.get(fate) for fate in fates)}
 
     def _wait(self, cluster: Cluster, work: Waves) -> list[Finding]:
         seconds = self._options.wait_seconds

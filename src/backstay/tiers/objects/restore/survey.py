@@ -21,7 +21,14 @@ from backstay.tiers.objects.live import LiveObjects
 from backstay.tiers.objects.names import CLAIMS, CRDS, VOLUMES
 from backstay.tiers.objects.normalise import normalise
 from backstay.tiers.objects.restore.chosen import Chosen
-from backstay.tiers.objects.restore.existing import DIFFERS, HOLDS_OTHERS, KEPT_BY_OWNER, NAMESPACE, onto
+from backstay.tiers.objects.restore.existing import (
+    DIFFERS,
+    HOLDS_OTHERS,
+    KEPT_BY_OWNER,
+    NAMESPACE,
+    onto,
+    why_not_onto,
+)
 from backstay.tiers.objects.restore.order import Wave, waves
 from backstay.tiers.objects.restore.parallel import each
 from backstay.tiers.objects.restore.request import Options, Policy
@@ -171,6 +178,8 @@ class Survey:
             return _Answer(Action.SKIP, KEPT_BY_OWNER if made.history else DIFFERS, fields)
         if self.options.existing is Policy.RECREATE and name not in HOLDS_OTHERS:
             return _Answer(Action.RECREATE, fields=fields, tried=False)  # a plan never asks for a delete, not even dry
+        if reason := why_not_onto(resource, made.body, live):
+            return _Answer(Action.CONFLICT, reason, fields)
         return _Question(entry, resource, made, live, fields)
 
     def _ask(self, question: "_Question") -> None:

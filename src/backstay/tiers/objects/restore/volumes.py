@@ -30,7 +30,8 @@ class Volumes:
     def add(self, volume: Object) -> None:
         """One more, as the API has it."""
         claim = at(volume, "spec", "claimRef")
-        self._claims[volume["metadata"]["name"]] = (claim["namespace"], claim["name"]) if claim.get("name") else None
+        owner = (claim.get("namespace", ""), claim["name"]) if claim.get("name") else None
+        self._claims[volume["metadata"]["name"]] = owner
 
     def has(self, name: str) -> bool:
         """Whether there is one of this name."""
