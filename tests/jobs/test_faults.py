@@ -156,6 +156,15 @@ def test_a_store_that_is_away_hides_no_error(away):
     assert record.state is JournalState.OPEN
 
 
+def test_asked_for_on_the_wrong_machine_it_is_as_unfinished_as_before(away):
+    world, kept, run = away
+    with pytest.raises(RestoreError, match="belongs to server-1"):
+        run(RestoreError("it belongs to server-1", elsewhere=True))
+    (record,) = journals.unfinished(world.store, kept.target)
+    assert record.state is JournalState.OPEN
+    assert record.needs_a_person
+
+
 def test_a_store_that_is_away_at_the_end_undoes_nothing(away):
     world, kept, run = away
     outcome = run(None)

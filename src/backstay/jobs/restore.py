@@ -124,7 +124,10 @@ def _finish(context: Context, plan: Plan, backup: Backup, place: Place, journal:
 
 
 def _close_failed(journal: RestoreJournal, error: BaseException) -> None:
-    """Record that it failed; whatever comes of that, ``error`` is the one to tell."""
+    """Record that it failed; whatever comes of that, ``error`` is the one to tell. Where it was only asked for on the
+    wrong machine (``context["elsewhere"]``) the restore is as unfinished as before."""
+    if isinstance(error, BackstayError) and error.context.get("elsewhere"):
+        return
     try:
         journal.close(JournalState.FAILED, str(error) or type(error).__name__)
     except BackstayError as unrecorded:

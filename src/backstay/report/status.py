@@ -218,7 +218,10 @@ def _cut_short(target: Target, facts: Facts, stores: Stores) -> list[CutShort]:
             if record.needs_a_person:
                 held = stores.lease(target, store)
                 running = held is not None and held.holder.owner == record.run
-                found.append(CutShort(target, record.stamp, record.backup_id, record.begun_at, record.message, running))
+                node = str(record.plan.details.get("node", ""))
+                found.append(
+                    CutShort(target, record.stamp, record.backup_id, record.begun_at, record.message, running, node)
+                )
     return found
 
 

@@ -73,7 +73,9 @@ class FoundBad:
 
 @dataclass(frozen=True)
 class CutShort:
-    """A restore that neither finished nor was undone; ``running`` when some run holds the target's lease for it."""
+    """A restore that neither finished nor was undone; ``running`` when some run holds the target's lease for it.
+
+    ``node`` is the machine that alone can go on with it; empty where any can."""
 
     target: Target
     stamp: str
@@ -81,6 +83,7 @@ class CutShort:
     began_at: datetime
     message: str
     running: bool
+    node: str = ""
 
 
 @dataclass(frozen=True)

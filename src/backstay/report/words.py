@@ -59,7 +59,8 @@ def _store(problem: StoreProblem, targets: Iterable[TargetStatus]) -> Attention:
 
 
 def _cut_short(one: CutShort) -> Attention:
-    text = f"A restore of {one.target} begun {one.stamp} was cut short; --rollback in place of --resume undoes it."
+    begun = f"{one.stamp} on {one.node}" if one.node else one.stamp
+    text = f"A restore of {one.target} begun {begun} was cut short; --rollback in place of --resume undoes it."
     return Attention(str(one.target), text, f"backstay restore {one.target} --resume")
 
 

@@ -58,6 +58,31 @@ def test_files_and_records_are_listed_newest_first(plane):
     assert found[0].location == f"file://{plane.snapshots_dir}/on-demand-server-1-{UNIX + 500}.zip"
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"[" * 100_000,
+        record("a", "s3://b/k", size="\u00b2")[1],
+        record("a", "s3://b/k", size="9" * 5000)[1],
+        record("a", "http://[x")[1],
+    ],
+    ids=["nested deeply", "a digit that is no number", "a number too long", "no address"],
+)
+def test_a_record_that_cannot_be_read_is_passed_over(plane, value):
+    """Whoever may write ETCDSnapshotFiles is not to end a listing."""
+    with client_of_plane(plane) as client:
+        client.put(b"/registry/k3s.cattle.io/etcdsnapshotfiles/hostile", value)
+    found, troubles = own_snapshots(plane)
+    assert troubles == []
+    assert [one.name for one in found] == [NAME, "etcd-snapshot-server-3-1765900000"]
+
+
+def test_a_moment_that_no_clock_can_show_is_none(plane):
+    with client_of_plane(plane) as client:
+        client.put(*record("a", "s3://b/k", creationTime="0001-01-01T00:00:00+14:00"))
+    assert own_snapshots(plane)[0][-1].taken_at is None
+
+
 def test_a_file_and_its_record_are_one(plane):
     path = plane.snapshots_dir / NAME
     path.write_bytes(b"x" * 99)

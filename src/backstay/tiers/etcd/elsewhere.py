@@ -108,11 +108,16 @@ def _records(plane: ControlPlane) -> Iterator[OwnSnapshot]:
 
 
 def _record(value: bytes) -> OwnSnapshot | None:
-    """What a record says; None for what is none."""
+    """What a record says; None for what is none, or cannot be read: whoever may write to the API may have made it."""
     try:
-        document = json.loads(value)
-    except ValueError:
+        return _snapshot(json.loads(value))
+    except (ValueError, RecursionError):
         return None
+
+
+def _snapshot(document: Any) -> OwnSnapshot | None:
+    """What the object says; None without a name and a place. Raises ``ValueError`` for a size or a place that is
+    none."""
     spec, status = _mapping(document, "spec"), _mapping(document, "status")
     name, location = _text(spec, "snapshotName"), _text(spec, "location")
     if not name or not location:
@@ -157,6 +162,6 @@ def _time_in(name: str) -> datetime | None:
 def _moment(text: str) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else None
+    except (ValueError, OverflowError):  # the latter where UTC would be in the year 0
         return None
-    return moment if moment.tzinfo else None

@@ -14,7 +14,8 @@ from backstay.cluster.apps import Apps
 from backstay.core.errors import BackstayError, RestoreError
 from backstay.core.model import Finding, Outcome, Plan, Progress, Severity
 from backstay.tiers.base import Journal, Source
-from backstay.tiers.postgres import compare, roles, swap, timescale
+from backstay.tiers.postgres import compare, swap, timescale
+from backstay.tiers.postgres.create import create
 from backstay.tiers.postgres.database import Database
 from backstay.tiers.postgres.directory.contents import is_directory
 from backstay.tiers.postgres.directory.load import FIRST
@@ -102,7 +103,7 @@ class Restore:
         try:
             if not self._goes_on(source):
                 with self._phase("create"):
-                    self._create(source.backup.contents)
+                    create(self.database, self.plan.details, source.backup.contents)
             with loading(self.database, self.plan.details, source, self.journal, self.progress) as loads:
                 with self._phase("load", total_bytes=_plain_bytes(source)):
                     counts = loads.load()
@@ -123,43 +124,11 @@ class Restore:
                 )
             raise
 
-    def _create(self, contents: Mapping[str, Any]) -> None:
-        """Missing roles, then an empty database with the recorded owner, encoding, locale and settings."""
-        import psycopg
-
-        known = {role["name"]: role for role in contents.get("roles", ())}
-        recorded = self.plan.details["database"]
-        with self._maintenance() as session:
-            try:
-                self._create_roles(session, [known[name] for name in self.plan.details["create_roles"]])
-                swap.drop(session, self._into)  # what a killed run left half-loaded
-                session.execute(roles.create_database(recorded, self._into, session.info.server_version))
-                for statement in roles.database_properties(recorded, self._into):
-                    session.execute(statement)
-                if recorded := contents.get("timescale"):
-                    with self.database.connection.session(self._into) as inside:
-                        timescale.prepare(inside, recorded)
-            except psycopg.Error as error:
-                raise RestoreError(
-                    f"database {self._into} could not be made at {self.plan.details['where']}: {_first_line(error)}",
-                    hint="The role needs CREATEDB and membership in the owner, or be a superuser; and the server the "
-                    "locale and tablespace recorded. Nothing live was touched.",
-                ) from error
-
     def _end_timescale(self, contents: Mapping[str, Any]) -> None:
         """Hypertables are hypertables from here on; whether they are those of the backup is compared next."""
         if recorded := contents.get("timescale"):
             with self.database.connection.session(self._into) as session:
                 timescale.finish(session, recorded)
-
-    def _create_roles(self, session: "Session[tuple[Any, ...]]", missing: list[Mapping[str, Any]]) -> None:
-        for role in missing:
-            session.execute(roles.create_role(role))
-            for statement in roles.alter_settings(role.get("settings", ()), role=str(role["name"])):
-                session.execute(statement)
-        for role in missing:
-            for statement in roles.memberships(role):
-                session.execute(statement)
 
     def _compare(self, contents: Mapping[str, Any], counts: Mapping[str, int]) -> None:
         """Against the manifest; against what the dump was seen to hold where there is no manifest."""
@@ -329,7 +298,3 @@ def _plain_bytes(source: Source) -> int | None:
     """Of everything that is loaded, where it is known."""
     total = sum(max(0, artifact.plain_size_bytes) for artifact in source.backup.artifacts if artifact.role != "globals")
     return total or None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

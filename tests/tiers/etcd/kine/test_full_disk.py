@@ -95,7 +95,7 @@ def test_a_file_system_that_counts_nothing_is_tried(source, folder, monkeypatch)
 def test_the_room_of_a_killed_run_counts(source, folder, monkeypatch):
     part = folder / "state.db.part"
     part.write_bytes(b"half")
-    monkeypatch.setattr(os, "statvfs", lambda _: Disk(0 if part.exists() else 1 << 40))
+    monkeypatch.setattr(os, "statvfs", lambda _: Disk(0 if part.exists() and part.read_bytes() == b"half" else 1 << 40))
     assert fetched(source, folder).read_bytes() == source.held[ROLE]
     assert [path.name for path in folder.iterdir()] == ["state.db"]
 

@@ -158,6 +158,12 @@ def test_objects_of_no_shape_at_all(kind, part):
     for_apply(obj | {"metadata": {"annotations": part, "ownerReferences": part, "finalizers": part}})
 
 
+def test_finalizers_that_are_no_names_stay_as_they_are():
+    odd = [{}, ["orphan"], "foregroundDeletion"]
+    mine = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "a", "finalizers": odd}}
+    assert for_apply(mine).object["metadata"]["finalizers"] == [{}, ["orphan"]]
+
+
 def test_a_custom_resource_of_the_same_kind_is_not_a_pod():
     mine = {"apiVersion": "example.com/v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"nodeName": "n"}}
     assert for_apply(mine).object == mine

@@ -37,7 +37,7 @@ def main(words):
 
 
 def settings_of(words):
-    """Flags win over the environment, that over the file."""
+    """Flags win over the file, that over the environment."""
     flags = {}
     while words:
         flag, equals, value = words.pop(0).partition("=")
@@ -48,15 +48,18 @@ def settings_of(words):
     prefix = f"{NAME.upper()}_"
     told = {n.removeprefix(prefix).lower().replace("_", "-"): v for n, v in os.environ.items() if n.startswith(prefix)}
     told = {"server" if name == "url" else name: value for name, value in told.items()}
-    config = Path(flags.get("config", f"/etc/rancher/{NAME}/config.yaml"))
+    config = Path(told.get("config-file") or flags.get("config", f"/etc/rancher/{NAME}/config.yaml"))
     found = {}
-    for path in [config, *sorted(config.with_name("config.yaml.d").glob("*.yaml"))]:
+    for path in [config, *sorted(config.with_name(f"{config.name}.d").glob("*.y*ml"))]:
         found |= (
             {name: text(value) for name, value in (yaml.safe_load(path.read_text()) or {}).items()}
             if path.exists()
             else {}
         )
-    return {**found, **told, **flags}
+    settings = {**told, **found, **flags}
+    if "token-file" in settings:
+        settings["token"] = Path(settings["token-file"]).read_text().strip()
+    return settings
 
 
 def text(value):

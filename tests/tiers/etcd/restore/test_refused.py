@@ -108,6 +108,7 @@ class TestPlan:
         refused(UsageError, r"`server` is set in .*90-join.yaml", call=plan_of)
         (folder / "90-join.yaml").write_text("server: ''\ncluster-reset: false\n")
         assert plan_of(server, source).confirm
+        (folder / "90-join.yaml").unlink()
         (server.root / "etc/systemd/system/k3s.service.env").write_text("K3S_URL=https://10.0.0.1:6443\n")
         refused(UsageError, "`server` is set in the environment of the unit k3s", call=plan_of)
         (server.root / "etc/systemd/system/k3s.service.env").unlink()

@@ -14,6 +14,7 @@ from backstay.tiers.etcd.api.messages import Alarm, HashKV, Member, MemberStatus
 
 HASH_SECONDS = 300.0  # all keys are read: about a second for each GB, and a slow disk takes longer
 STALL_SECONDS = 60.0
+REMOVE_SECONDS = 30.0  # etcd itself gives up after 5 s and twice its election timeout, which k3s sets to 5 s
 DIGEST_BYTES = 32
 PAGE_BYTES = 512  # a bbolt file is a whole number of these (client/v3/snapshot/v3_snapshot.go, hasChecksum)
 
@@ -32,6 +33,11 @@ class EtcdClient(KeyCalls):
     def members(self, *, seconds: float = CALL_SECONDS) -> tuple[Member, ...]:
         """All members of the cluster, as this one knows them: it answers without a leader, too."""
         return self.unary("Cluster/MemberList", b"", messages.members, seconds=seconds)
+
+    def remove_member(self, member_id: int, *, seconds: float = REMOVE_SECONDS) -> tuple[Member, ...]:
+        """Take a member out of the cluster, which may be the one that is asked; the members that stay. The only call
+        with which Backstay changes a cluster that it does not run itself."""
+        return self.unary("Cluster/MemberRemove", wire.message((1, member_id)), messages.members, seconds=seconds)
 
     def alarms(self) -> tuple[Alarm, ...]:
         """The alarms that are raised, of all members."""

@@ -22,6 +22,7 @@ from backstay.tiers.etcd.kine.swap import Swap
 from backstay.tiers.etcd.restore import copies, preflight
 from backstay.tiers.etcd.restore.fetch import UNTOUCHED, make_folder, size_of
 from backstay.tiers.etcd.restore.ledger import STOP
+from backstay.tiers.etcd.restore.machine import check_machine
 from backstay.tiers.etcd.restore.services import System, sync_folder
 from backstay.tiers.etcd.restore.settings import read_settings
 from backstay.tiers.etcd.restore.work import GONE_EARLY, READY, REPLACE, SHORT_LIVED, Work
@@ -32,9 +33,11 @@ BESIDE = ("tls", "cred", "token", "agent-token")  # of ``server``: what k3s may 
 
 
 class Restore:
-    """One run of a plan. ``journal.done`` of an earlier run says what to skip."""
+    """One run of a plan, on the machine that it is of (else ``RestoreError``). ``journal.done`` of an earlier run says
+    what to skip."""
 
     def __init__(self, plane: ControlPlane, plan: Plan, system: System, journal: Journal, progress: Progress) -> None:
+        check_machine(plane, plan, system)
         self._work = Work.of(plane, plan, system, journal, progress)
         self._swap = Swap(plane.sqlite_file, self._work.stamp)
         self._server = plane.data_dir / "server"

@@ -13,6 +13,7 @@ from backstay.tiers.etcd.kine.datastore import number
 from backstay.tiers.etcd.kine.swap import Swap
 from backstay.tiers.etcd.restore import notes, preflight
 from backstay.tiers.etcd.restore.leftovers import WORK
+from backstay.tiers.etcd.restore.machine import known_as
 from backstay.tiers.etcd.restore.options import FLAGS
 from backstay.tiers.etcd.restore.plan import servers
 from backstay.tiers.etcd.restore.services import System
@@ -72,6 +73,7 @@ def plan(plane: ControlPlane, backup: Backup, request: RestoreRequest, system: S
             "stamp": request.stamp,
             "flavor": plane.flavor.value,
             "node": plane.node,
+            "machine": known_as(system),
             "service": plane.service,
             "work": str(plane.db_dir / f"{WORK}{request.stamp}"),
             "into": str(plane.sqlite_file),

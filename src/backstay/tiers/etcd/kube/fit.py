@@ -37,7 +37,7 @@ OF_CONTROLLERS = frozenset(  # annotations
         "kubernetes.io/service-account.uid",  # of an account that may have been made anew since
     }
 )
-OF_DELETION = frozenset({"foregroundDeletion", "orphan"})
+OF_DELETION = ("foregroundDeletion", "orphan")  # compared and not hashed: anything may stand in a custom resource
 OF_JOBS = frozenset(  # labels
     {"batch.kubernetes.io/controller-uid", "controller-uid", "batch.kubernetes.io/job-name", "job-name"}
 )

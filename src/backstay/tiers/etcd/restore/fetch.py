@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from backstay.core.errors import BackstayError, RestoreError, SnapshotDamaged, SourceError
-from backstay.core.model import Artifact, Backup, Progress
+from backstay.core.model import Backup, Progress
 from backstay.core.units import format_count, format_size
 from backstay.tiers.base import Source
 from backstay.tiers.etcd import token
@@ -20,6 +20,7 @@ from backstay.tiers.etcd.file import rewrite
 from backstay.tiers.etcd.file.bolt import BoltFile
 from backstay.tiers.etcd.file.survey import Survey, survey
 from backstay.tiers.etcd.file.trailer import check_trailer
+from backstay.tiers.etcd.restore.preflight import COPIES, require_space
 from backstay.tiers.etcd.restore.services import sync_folder
 
 ROLE = "snapshot"
@@ -85,7 +86,9 @@ def fetch(source: Source, folder: Path, progress: Progress, role: str = ROLE, na
     artifact = source.backup.artifact(role)
     if artifact is None:
         raise RestoreError(f"{source.backup.id} has no {role} among its artifacts", hint=f"Is it of etcd? {UNTOUCHED}")
-    disk = _Disk(folder, source.backup.id, _size(artifact))
+    known, written = artifact.plain_size_bytes > 0, 0  # else it is at least as large as it is stored
+    size = artifact.plain_size_bytes if known else artifact.size_bytes
+    disk = _Disk(folder, source.backup.id, size, is_known=known)
     with disk.explained():
         part.unlink(missing_ok=True)  # of a killed run; its room counts
         disk.require_room()
@@ -94,7 +97,9 @@ def fetch(source: Source, folder: Path, progress: Progress, role: str = ROLE, na
         with source.open(role) as chunks:
             for chunk in chunks:
                 with disk.explained():
+                    disk.require_room(written, len(chunk))
                     _write_all(descriptor, chunk)
+                written += len(chunk)
                 progress.advance(len(chunk))
         with disk.explained():
             os.fsync(descriptor)
@@ -111,18 +116,20 @@ def fetch(source: Source, folder: Path, progress: Progress, role: str = ROLE, na
 
 @dataclass(frozen=True)
 class _Disk:
-    """Where ``size_bytes`` are written that come from backup ``id``, and its errors as ``SourceError``."""
+    """Where ``size_bytes`` are written that come from backup ``id``, at least where that is not known, and its errors
+    as ``SourceError``."""
 
     folder: Path
     id: str
     size_bytes: int
+    is_known: bool = True
 
-    def require_room(self) -> None:
-        """Room for all of it and a reserve, for the disk may be that of a running etcd."""
-        found = os.statvfs(self.folder)
-        free = found.f_bavail * found.f_frsize
-        if found.f_blocks and free < self.size_bytes + RESERVE_BYTES:  # some file systems count nothing
-            raise self._full(f"{format_size(free)} are free")
+    def require_room(self, written: int = 0, more: int = 0) -> None:
+        """Room for what is to come after ``written`` bytes, ``more`` of it at once, and a reserve, which nothing is to
+        touch: the disk may be that of a running etcd."""
+        free = _free(self.folder)
+        if free is not None and free < max(self.size_bytes - written, more) + RESERVE_BYTES:
+            raise self._full(f"{format_size(free)} are free", max(self.size_bytes, written + more))
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -131,25 +138,26 @@ class _Disk:
             yield
         except OSError as error:
             if error.errno in FULL:
-                raise self._full(str(error.strerror).lower()) from error
+                raise self._full(str(error.strerror).lower(), self.size_bytes) from error
             raise SourceError(
                 f"{self.id} cannot be written to {self.folder.parent}: {error.strerror}",
                 hint="No file is left. Nothing was changed.",
             ) from error
 
-    def _full(self, why: str) -> SourceError:
-        needed = self.size_bytes + RESERVE_BYTES
+    def _full(self, why: str, size: int) -> SourceError:
+        needed, least = size + RESERVE_BYTES, "" if self.is_known else "at least "
         return SourceError(
             f"there is no room for {self.id} in {self.folder.parent}: {why}",
-            hint=f"It needs {format_size(needed)} there: {format_size(self.size_bytes)} and a reserve. Make room. "
+            hint=f"It needs {least}{format_size(needed)} there: {format_size(size)} and a reserve. Make room. "
             "No file is left. Nothing was changed.",
             needed_bytes=needed,
         )
 
 
-def _size(artifact: Artifact) -> int:
-    """Bytes that will be written; at least, where nothing says it."""
-    return artifact.plain_size_bytes if artifact.plain_size_bytes > 0 else artifact.size_bytes
+def _free(folder: Path) -> int | None:
+    """Bytes; None for a file system that counts nothing."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize if found.f_blocks else None
 
 
 def _write_all(descriptor: int, chunk: bytes) -> None:
@@ -160,7 +168,8 @@ def _write_all(descriptor: int, chunk: bytes) -> None:
 
 def prove(path: Path, backup: Backup, plane: ControlPlane, server_token: str, progress: Progress) -> Proven:
     """Its checksum and structure are whole, it is at the revision and has the keys and the hash that the manifest
-    promises, and ``server_token`` (k3s, RKE2; empty elsewhere) opens it. Raises ``SnapshotDamaged``, ``RestoreError``.
+    promises, and ``server_token`` (k3s, RKE2; empty elsewhere) opens it; there is room for what k3s and RKE2 make of
+    it. Raises ``SnapshotDamaged``, ``RestoreError``.
     """
     with _untouched(path.parent):
         check_trailer(path, progress.advance)
@@ -168,6 +177,7 @@ def prove(path: Path, backup: Backup, plane: ControlPlane, server_token: str, pr
         _compare(found, backup)
         if plane.is_rancher:
             _open(path, found, server_token, backup, plane)
+            _require_rest(path, COPIES - 1, plane)
     return Proven(path, found.revision, found.hash_kv, found.keys, found.resources)
 
 
@@ -176,6 +186,8 @@ def bump(proven: Proven, by: int, backup: Backup, plane: ControlPlane) -> Proven
     path = proven.path.with_name(BUMPED)
     with _untouched(path.parent):
         path.unlink(missing_ok=True)
+        if plane.is_rancher:
+            _require_rest(proven.path, COPIES, plane)
         _Disk(path.parent, backup.id, proven.path.stat().st_size).require_room()
         rewrite.rewrite(proven.path, path, bump=by)
         path.chmod(0o600)
@@ -200,6 +212,14 @@ def _compare(found: Survey, backup: Backup) -> None:
             f"the snapshot of {backup.id} is not what was backed up: {'; '.join(wrong)}",
             hint="Try an older backup; `backstay verify` tells which are whole.",
         )
+
+
+def _require_rest(path: Path, copies: int, plane: ControlPlane) -> None:
+    """Room for so many of the snapshot beside it: what a reset makes of it, and the plan could not tell where nobody
+    knew the size. Raises ``RestoreError``."""
+    free = _free(path.parent)
+    if free is not None:
+        require_space(copies * path.stat().st_size, free, plane.db_dir)
 
 
 def _open(path: Path, found: Survey, server_token: str, backup: Backup, plane: ControlPlane) -> None:

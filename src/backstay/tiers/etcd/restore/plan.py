@@ -6,15 +6,16 @@ from backstay.core.errors import UsageError
 from backstay.core.model import Backup, Plan, Step
 from backstay.core.units import format_count, listed
 from backstay.tiers.base import RestoreRequest
-from backstay.tiers.etcd.controlplane import DATA_DIRS, ControlPlane, Flavor
+from backstay.tiers.etcd.controlplane import CONFIG_DIRS, DATA_DIRS, ControlPlane, Flavor
 from backstay.tiers.etcd.restore import members, notes, preflight
 from backstay.tiers.etcd.restore.leftovers import WORK, leftovers
+from backstay.tiers.etcd.restore.machine import known_as
 from backstay.tiers.etcd.restore.members import Other
 from backstay.tiers.etcd.restore.modes import PATH_WORD, RESET
 from backstay.tiers.etcd.restore.options import Options, options_of
 from backstay.tiers.etcd.restore.planplain import plan_plain
 from backstay.tiers.etcd.restore.services import System
-from backstay.tiers.etcd.restore.settings import ServerSettings, config_folder, read_settings
+from backstay.tiers.etcd.restore.settings import ServerSettings, read_settings
 from backstay.tiers.etcd.restore.steps import bump_step, fetch_step, shown, title
 
 
@@ -51,6 +52,7 @@ def _plan_reset(plane: ControlPlane, backup: Backup, request: RestoreRequest, op
         "stamp": request.stamp,
         "flavor": plane.flavor.value,
         "node": plane.node,
+        "machine": known_as(system),
         "service": plane.service,
         "work": str(work),
         "into": str(plane.etcd_dir),
@@ -99,7 +101,8 @@ def servers(backup: Backup) -> list[str]:
 def reset_command(plane: ControlPlane, settings: ServerSettings, system: System) -> list[str]:
     """What is run, with ``PATH_WORD`` for the snapshot: the documented two flags, and what the unit would have said.
 
-    A reset that did not get the unit's ``--node-ip`` makes a member with another address, which does not start.
+    A reset that did not get the unit's ``--node-ip`` makes a member with another address, which does not start. What
+    the unit says of the token is not in it, but in the environment that the command is given.
     """
     name = "rke2" if plane.flavor is Flavor.RKE2 else "k3s"
     command = [
@@ -112,14 +115,9 @@ def reset_command(plane: ControlPlane, settings: ServerSettings, system: System)
         command.append("--etcd-s3=false")
     if plane.data_dir != Path(DATA_DIRS[plane.flavor]):
         command.append(f"--data-dir={plane.data_dir}")
-    if plane.config_dir and (plane.config_dir / "config.yaml").exists() and _is_elsewhere(plane, system):
-        command.append(f"--config={plane.config_dir / 'config.yaml'}")
+    if settings.config != Path(CONFIG_DIRS[plane.flavor], "config.yaml") and settings.config.exists():
+        command.append(f"--config={settings.config}")
     return [*command, *settings.unit_flags]
-
-
-def _is_elsewhere(plane: ControlPlane, system: System) -> bool:
-    """Whether the configuration is not where k3s looks for it by itself."""
-    return config_folder(plane, system) != Path("/etc/rancher") / plane.flavor.value
 
 
 def _steps(

@@ -14,6 +14,7 @@ from backstay.tiers.etcd.controlplane import ControlPlane, Flavor
 from backstay.tiers.etcd.restore import members, notes, preflight
 from backstay.tiers.etcd.restore.kubeadm import ETCD, etcd_flags, manifests_folder, service_flags
 from backstay.tiers.etcd.restore.leftovers import WORK, leftovers
+from backstay.tiers.etcd.restore.machine import known_as
 from backstay.tiers.etcd.restore.members import Live, Made, Other
 from backstay.tiers.etcd.restore.modes import ASIDE, MANIFESTS, PATH_WORD, SWAP
 from backstay.tiers.etcd.restore.options import Options
@@ -105,7 +106,7 @@ def plan_plain(plane: ControlPlane, backup: Backup, request: RestoreRequest, opt
     away = manifests_folder(system).with_name(f"backstay-manifests-{request.stamp}")
     details = {
         "mode": MANIFESTS if plane.flavor is Flavor.KUBEADM else SWAP,
-        **_common(plane, request, options, command),
+        **_common(plane, request, options, system, command),
         **place.as_data(),
         "into": str(plane.etcd_dir),
         "initial_members": len(cluster.urls),
@@ -153,7 +154,7 @@ def _plan_aside(
     command = cluster.command(etcdutl, cluster.name, str(into))
     details = {
         "mode": ASIDE,
-        **_common(plane, request, options, command),
+        **_common(plane, request, options, system, command),
         "live": str(to),
         "new": str(into),
         "before": "",
@@ -179,11 +180,14 @@ def _plan_aside(
     )
 
 
-def _common(plane: ControlPlane, request: RestoreRequest, options: Options, command: list[str]) -> dict[str, object]:
+def _common(
+    plane: ControlPlane, request: RestoreRequest, options: Options, system: System, command: list[str]
+) -> dict[str, object]:
     return {
         "stamp": request.stamp,
         "flavor": plane.flavor.value,
         "node": plane.node,
+        "machine": known_as(system),
         "service": plane.service,
         "work": str(plane.spool / f"{WORK}{request.stamp}"),
         "restore_command": command,

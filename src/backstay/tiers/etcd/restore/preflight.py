@@ -67,13 +67,18 @@ def check_space(system: System, backup: Backup, folder: Path, *, bumped: bool) -
     if size is None:
         return f"Disk: {format_size(free)} free; how much is needed is not known before the snapshot is fetched."
     needed = size * (COPIES + bumped)
+    require_space(needed, free, folder)
+    return f"Disk: needs {format_size(needed)}, {format_size(free)} free."
+
+
+def require_space(needed: int, free: int, folder: Path) -> None:
+    """Bytes on the disk of ``folder``. Raises ``RestoreError``."""
     if free < needed:
         raise RestoreError(
             f"the disk of {folder} is too small: a restore needs {format_size(needed)}, {format_size(free)} are free",
             hint="Make room: `backstay restore cleanup` removes what earlier restores kept, and k3s never removes its "
             f"etcd-old-* folders. {NOTHING}",
         )
-    return f"Disk: needs {format_size(needed)}, {format_size(free)} free."
 
 
 def database_size(backup: Backup) -> int | None:

@@ -73,7 +73,6 @@ class Rancher:
         work = self._work
         work.service.stop()
         stop_pods(work.plane, work.system)
-        wait_free(work.system, self._etcd)
 
     def replace(self, proven: Proven) -> None:
         """Run the reset. Raises ``RestoreError`` when it fails, with its last words."""
@@ -95,7 +94,6 @@ class Rancher:
                 hint=f"All that it said is in {log}.",
             )
         stop_pods(work.plane, work.system)
-        wait_free(work.system, self._etcd)
         self._check(proven)
 
     def put_back(self) -> None:
@@ -170,9 +168,22 @@ class Rancher:
 
 
 def stop_pods(plane: ControlPlane, system: System) -> None:
-    """RKE2 runs etcd as a pod, which outlives its service; its own script stops every pod of this server."""
-    if plane.flavor is Flavor.RKE2 and in_use(plane.etcd_dir):
+    """Return when no etcd has the database open; the service is stopped. RKE2 runs etcd as a pod, which outlives the
+    service, and goes on with its folder when that is renamed; RKE2's own script stops every pod of this server."""
+    if plane.flavor is Flavor.RKE2 and (in_use(plane.etcd_dir) or is_astray(plane)):
         script = system.find("rke2-killall.sh", plane.bin)
         code, said = system.ask([script], deadline=system.patience.stop)
         if code != 0:
             raise RestoreError(f"rke2-killall.sh failed: {said[-500:]}", hint="etcd still runs in a pod.")
+    for folder in (plane.etcd_dir, *_moved(plane)):
+        wait_free(system, folder)
+
+
+def is_astray(plane: ControlPlane) -> bool:
+    """Whether a pod of RKE2 serves a database that was moved from under it, and not the one in its place."""
+    return any(map(in_use, _moved(plane)))
+
+
+def _moved(plane: ControlPlane) -> list[Path]:
+    """Where such a database may be."""
+    return list(plane.db_dir.glob("etcd-*")) if plane.flavor is Flavor.RKE2 else []

@@ -24,14 +24,15 @@ from backstay.tiers.etcd.controlplane import ControlPlane
 from backstay.tiers.etcd.kine.datastore import is_used
 from backstay.tiers.etcd.restore import copies, members, notes, preflight
 from backstay.tiers.etcd.restore.fetch import make_folder
+from backstay.tiers.etcd.restore.leaving import leave
 from backstay.tiers.etcd.restore.ledger import StepsFile
 from backstay.tiers.etcd.restore.leftovers import leftovers
 from backstay.tiers.etcd.restore.rancher import stop_pods
-from backstay.tiers.etcd.restore.services import Service, System
+from backstay.tiers.etcd.restore.services import Service, System, alone
 from backstay.tiers.etcd.restore.settings import Setting, config_folder, read_settings
-from backstay.tiers.etcd.restore.work import READY, healthy, wait_free
+from backstay.tiers.etcd.restore.work import READY, healthy
 
-WORK = "backstay-rejoin-"
+WORK, WHAT = "backstay-rejoin-", "`backstay etcd rejoin`"
 PLAN, STEPS = "plan.json", "steps.json"
 SNAPSHOTS = ("snapshots", ".metadata")  # of server/db: what k3s took by itself
 CONNECT_SECONDS = 10.0
@@ -48,10 +49,11 @@ def plan_rejoin(plane: ControlPlane, system: System, stamp: str) -> Plan:
     _check_datastore(plane)
     preflight.check_service(plane, system)
     if unfinished(plane) is not None:
-        raise RestoreError(
-            "an earlier `backstay etcd rejoin` on this machine was cut short",
-            hint="`--resume` goes on with it, `--rollback` puts the old database back.",
-        )
+        with alone(plane.db_dir.parent, WHAT):  # else it goes on
+            raise RestoreError(
+                f"an earlier {WHAT} on this machine was cut short",
+                hint="`--resume` goes on with it, `--rollback` puts the old database back.",
+            )
     live = members.look(plane, system)
     target = _target(plane, system, live)
     before = plane.db_dir.with_name(f"{plane.db_dir.name}-before-{stamp}")
@@ -104,6 +106,17 @@ class Rejoin:
 
     def run(self) -> Outcome:
         """Do the steps. Raises ``RestoreError`` that says where the old database is."""
+        self._plane.db_dir.parent.mkdir(parents=True, exist_ok=True)
+        with alone(self._plane.db_dir.parent, WHAT):
+            return self._run()
+
+    def undo(self) -> Outcome:
+        """The old database back in its place, with the service as it was. What was joined goes aside, once the restored
+        cluster goes on without it. Raises ``RestoreError``."""
+        with alone(self._plane.db_dir.parent, WHAT):
+            return self._undo()
+
+    def _run(self) -> Outcome:
         self._open()
         if not self._is_moved():
             try:
@@ -128,12 +141,12 @@ class Rejoin:
             self._plan.target, True, message, sum(self._phases.values()), tuple(findings), self._phases, facts
         )
 
-    def undo(self) -> Outcome:
-        """The old database back in its place, with the service as it was. What was joined goes aside."""
+    def _undo(self) -> Outcome:
         started, db = self._system.clock(), self._plane.db_dir
         facts = self._steps.done.get(READY, {})
         live = copies.mark_from(facts.get("live"))
         if facts and copies.mark_of(db) != live:
+            leave(self._plane, self._system, self._before)
             self._stop()
             old = self._there(live) if live else None
             if db.exists():
@@ -181,7 +194,6 @@ class Rejoin:
     def _stop(self) -> None:
         self._service.stop()
         stop_pods(self._plane, self._system)
-        wait_free(self._system, self._plane.etcd_dir)
 
     def _restart(self, error: BackstayError) -> None:
         """After a failure before the move: as it was."""

@@ -14,9 +14,10 @@ from backstay.tiers.etcd.restore import fetch, members, preflight
 from backstay.tiers.etcd.restore.fetch import UNTOUCHED, Proven
 from backstay.tiers.etcd.restore.kubeadm import Kubeadm
 from backstay.tiers.etcd.restore.ledger import STOP
+from backstay.tiers.etcd.restore.machine import check_machine
 from backstay.tiers.etcd.restore.modes import ASIDE, MANIFESTS, RESET
 from backstay.tiers.etcd.restore.plain import Aside, Plain
-from backstay.tiers.etcd.restore.rancher import Rancher
+from backstay.tiers.etcd.restore.rancher import Rancher, is_astray
 from backstay.tiers.etcd.restore.services import System, end_left_running
 from backstay.tiers.etcd.restore.settings import read_settings
 from backstay.tiers.etcd.restore.work import READY, REPLACE, Way, Work, compare, healthy, wait_healthy
@@ -25,9 +26,11 @@ CUT_SHORT = "the restore was interrupted"
 
 
 class Restore:
-    """One run of a plan. ``journal.done`` of an earlier run says what to skip."""
+    """One run of a plan, on the machine that it is of (else ``RestoreError``). ``journal.done`` of an earlier run says
+    what to skip."""
 
     def __init__(self, plane: ControlPlane, plan: Plan, system: System, journal: Journal, progress: Progress) -> None:
+        check_machine(plane, plan, system)
         self._work = Work.of(plane, plan, system, journal, progress)
         self._mode = str(plan.details["mode"])
         self._way = _way(self._mode, self._work)
@@ -66,8 +69,10 @@ class Restore:
         end_left_running(work.system, work.folder)
         state = "nothing had been stopped"
         if work.is_done(READY):
-            if not way.is_untouched():
+            untouched = way.is_untouched()
+            if not untouched or is_astray(work.plane):
                 way.stop()
+            if not untouched:
                 way.put_back()
             state = "it did not run before and was not started"
             if way.was_running():
@@ -177,6 +182,7 @@ class Restore:
         try:
             end_left_running(work.system, work.folder)
             if not way.is_untouched():
+                way.stop()
                 way.put_back()
             if way.was_running():
                 way.start()

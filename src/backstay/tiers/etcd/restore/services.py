@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from backstay.core.units import format_duration
 TAIL_BYTES = 64 << 10
 END_SECONDS = 20.0  # after SIGTERM, before SIGKILL
 DATABASE = "member/snap/db"
+STARTED_FOR = "BACKSTAY_STARTED_FOR"  # in the environment of what a restore starts, and of what that starts: its folder
 KNOWN_PLACES = ("/usr/local/bin", "/usr/bin", "/opt/bin", "/var/lib/rancher/rke2/bin")
 
 
@@ -180,8 +181,8 @@ def in_use(etcd_dir: Path) -> bool:
 def run_in(argv: Sequence[str], folder: Path, log: Path, *, deadline: float, env: Mapping[str, str]) -> int:
     """Run a program in ``folder`` with its words in ``log``; its exit code.
 
-    What it says goes to a file, so that it can be read after a kill. A later run knows the program by its working
-    folder (``left_running``), which must be this restore's own. Raises ``ToolMissing``, and ``ToolError`` when the
+    What it says goes to a file, so that it can be read after a kill. A later run knows the program by ``folder``
+    (``left_running``), which must be this restore's own. Raises ``ToolMissing``, and ``ToolError`` when the
     time was over and it was ended.
     """
     with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as words:
@@ -189,7 +190,7 @@ def run_in(argv: Sequence[str], folder: Path, log: Path, *, deadline: float, env
             process = subprocess.Popen(
                 argv,
                 cwd=folder,
-                env=dict(env),
+                env={**env, STARTED_FOR: str(folder)},
                 stdin=subprocess.DEVNULL,
                 stdout=words,
                 stderr=subprocess.STDOUT,
@@ -223,11 +224,13 @@ def last_words(log: Path) -> str:
 
 
 def left_running(folder: Path) -> list[int]:
-    """The processes whose working folder is ``folder``: what a killed run of the same restore left at work."""
-    wanted, found = str(folder), []
+    """What a killed run of the same restore left at work: programs that ``run_in`` started in ``folder``, and nobody
+    else's that happens to be there, such as a shell. Pods that such a program began are elsewhere, and not among them.
+    """
+    wanted, mark, found = str(folder), f"{STARTED_FOR}={folder}".encode(), []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            if str((entry / "cwd").readlink()) == wanted and int(entry.name) != os.getpid():
+            if str((entry / "cwd").readlink()) == wanted and mark in (entry / "environ").read_bytes().split(b"\0"):
                 found.append(int(entry.name))
         except OSError:  # it has ended, or is not ours to see
             continue
@@ -246,6 +249,23 @@ def end_left_running(system: System, folder: Path) -> None:
         f"a program that an earlier run of this restore began does not end: {left_running(folder)}",
         hint="End these processes by their ids, then run again with --resume or --rollback.",
     )
+
+
+@contextlib.contextmanager
+def alone(folder: Path, what: str) -> Iterator[None]:
+    """Nobody else does ``what`` in ``folder`` during the block: a lock that ends with its process, however that ends
+    (flock(2)). Raises ``RestoreError`` where another has it."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RestoreError(
+                f"{what} is running on this machine already", hint="Wait for its end. Nothing was changed by this run."
+            ) from error
+        yield
+    finally:
+        os.close(handle)
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,14 +1,15 @@
 """How a server of k3s or RKE2 is set up: its configuration files, its unit and the unit's environment.
 
 ``k3s server --cluster-reset`` run by hand sees the files and nothing of the unit, so what the unit says must be handed
-to it. Sources: k3s-io/docs, "Configuration Options" (config.yaml, config.yaml.d in order of names, flags win over
-files) and its install script (the unit, and ``<unit>.env`` beside it).
+to it. Sources: k3s-io/docs, "Configuration Options", and k3s, pkg/configfilearg/parser.go (which file; ``<file>.d`` in
+order of names; what is in files is taken for flags before the others, so that it wins over the environment);
+systemd.unit(5), systemd.service(5) and systemd.exec(5) for the unit and its drop-ins.
 """
 
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,11 @@ NOT_REPEATED = {  # of the unit: what a reset must not have, or is given in anot
     "cluster-init",
     "cluster-reset",
     "cluster-reset-restore-path",
-    "token",
     "data-dir",
     "config",
 }
 NOT_WRITTEN = ("token", "secret", "password", "vpn-auth", "etcd-s3", "datastore")  # plans and journals hold no secrets
+OF_TOKEN = {"token": "TOKEN", "token-file": "TOKEN_FILE"}  # given to a reset in its environment, never as a flag
 VARIABLES = {
     "TOKEN": "token",
     "TOKEN_FILE": "token-file",
@@ -41,12 +42,16 @@ VARIABLES = {
     "CLUSTER_RESET": "cluster-reset",
     "CONFIG_FILE": "config",
 }
-UNIT_FOLDERS = (
+UNIT_FOLDERS = (  # the first that has a file wins
     "etc/systemd/system",
+    "run/systemd/system",
     "usr/local/lib/systemd/system",
     "usr/lib/systemd/system",
     "lib/systemd/system",
 )
+YAML = {".yaml", ".yml"}
+_ASSIGNED = re.compile(r"^[ \t]*(ExecStart|Environment|EnvironmentFile)[ \t]*=[ \t]*(.*?)[ \t]*$", re.MULTILINE)
+_COMMENT = re.compile(r"^[ \t]*[#;].*\n?", re.MULTILINE)
 _TRUE = {"1", "t", "true", "yes", "on"}
 
 
@@ -65,11 +70,14 @@ class Setting:
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """What the server is told: ``values`` by name of the flag, ``unit_flags`` to repeat by hand, ``environment``."""
+    """What the server is told: ``values`` by name of the flag. ``config`` is the file that it reads, ``unit_flags`` are
+    to be repeated for a run by hand, ``environment`` is what that is given; the server token is in it: it is for no
+    plan, journal or log."""
 
-    values: Mapping[str, Setting] = field(default_factory=dict)
-    unit_flags: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Setting]
+    config: Path
+    unit_flags: tuple[str, ...]
+    environment: Mapping[str, str]
 
     def get(self, name: str) -> Setting | None:
         """The setting, where there is one that says anything."""
@@ -84,28 +92,41 @@ class ServerSettings:
 
 def read_settings(plane: ControlPlane, system: System) -> ServerSettings:
     """The settings of this machine's server. Raises ``UsageError`` for a file that cannot be read."""
-    flags, environment = list(_flags(_unit(plane, system))), _environment(plane, system)
-    values: dict[str, Setting] = {}
-    folder = config_folder(plane, system)
-    for path in [folder / "config.yaml", *sorted((folder / "config.yaml.d").glob("*.yaml"))]:
-        values |= {name: Setting(value, str(path)) for name, value in _yaml(path).items()}
+    unit = _unit(plane, system)
+    flags, environment = list(_flags(_command(unit, plane))), _environment(unit, plane, system)
     prefix = "RKE2_" if plane.flavor is Flavor.RKE2 else "K3S_"
     names = {variable: VARIABLES.get(variable.removeprefix(prefix), "") for variable in environment}
     where = f"the environment of the unit {plane.service}"
-    values |= {names[variable]: Setting(value, where) for variable, value in environment.items() if names[variable]}
+    values = {names[variable]: Setting(value, where) for variable, value in environment.items() if names[variable]}
+    named = environment.get(f"{prefix}CONFIG_FILE") or next((flag.value for flag in flags if flag.name == "config"), "")
+    config = Path("/", named) if named else config_folder(plane, system) / "config.yaml"
+    if named and not config.exists():
+        raise UsageError(
+            f"{config}, which the unit {plane.service} names as its configuration, is not there",
+            hint=f"{plane.service} would not start without it. Nothing was changed.",
+        )
+    for path in _files(config):
+        values |= {name: Setting(value, str(path)) for name, value in _yaml(path).items()}
     values |= {flag.name: Setting(flag.value, f"the unit {plane.service}") for flag in flags}
     kept = tuple(word for flag in flags if _is_repeated(flag.name) for word in flag.words)
     passed = {variable: value for variable, value in environment.items() if names[variable] not in NOT_REPEATED}
-    return ServerSettings(values, kept, passed)
+    passed |= {f"{prefix}{OF_TOKEN[flag.name]}": flag.value for flag in flags if flag.name in OF_TOKEN}
+    return ServerSettings(values, config, kept, passed)
 
 
 def config_folder(plane: ControlPlane, system: System) -> Path:
-    """Where ``config.yaml`` is."""
+    """Where ``config.yaml`` is, unless the unit names another file."""
     return plane.config_dir or system.root / CONFIG_DIRS[plane.flavor].lstrip("/")
 
 
 def _is_repeated(name: str) -> bool:
     return name not in NOT_REPEATED and not any(part in name for part in NOT_WRITTEN)
+
+
+def _files(config: Path) -> list[Path]:
+    """The configuration and what is dropped in beside it, in the order in which the later wins."""
+    dropped = config.with_name(f"{config.name}.d").glob("*")
+    return [config, *sorted(path for path in dropped if path.suffix.lower() in YAML)]
 
 
 def _yaml(path: Path) -> dict[str, str]:
@@ -134,30 +155,61 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _unit(plane: ControlPlane, system: System) -> list[str]:
-    """The words of ExecStart after ``server``; nothing where there is no such unit."""
-    for folder in UNIT_FOLDERS:
-        path = system.root / folder / f"{plane.service}.service"
-        if path.is_file():
-            text = re.sub(r"\\\n", " ", path.read_text(errors="replace"))
-            starts = re.findall(r"^ExecStart=(.+)$", text, re.MULTILINE)
-            words = shlex.split(starts[-1]) if starts else []
-            return words[words.index("server") + 1 :] if "server" in words else []
-    return []
+def _unit(plane: ControlPlane, system: System) -> dict[str, list[str]]:
+    """What the unit and its drop-ins assign to each name, in order; an empty assignment forgets those before it."""
+    found: dict[str, list[str]] = {"ExecStart": [], "Environment": [], "EnvironmentFile": []}
+    for path in _unit_files(f"{plane.service}.service", system):
+        text = re.sub(r"\\\n", " ", _COMMENT.sub("", path.read_text(errors="replace")))
+        for name, value in _ASSIGNED.findall(text):
+            found[name] = [*found[name], value] if value else []
+    return found
 
 
-def _environment(plane: ControlPlane, system: System) -> dict[str, str]:
-    """``NAME=value`` of the files that the install scripts write for the unit."""
-    found: dict[str, str] = {}
-    beside = f"etc/systemd/system/{plane.service}.service.env"
-    for name in (f"etc/default/{plane.service}", f"etc/sysconfig/{plane.service}", beside):
+def _unit_files(name: str, system: System) -> list[Path]:
+    """The unit and its drop-ins, those in order of their names wherever they are; nothing where there is no unit."""
+    folders = [system.root / folder for folder in UNIT_FOLDERS]
+    unit = next((folder / name for folder in folders if (folder / name).is_file()), None)
+    dropped = {path.name: path for folder in reversed(folders) for path in (folder / f"{name}.d").glob("*.conf")}
+    in_order = [dropped[each] for each in sorted(dropped) if dropped[each].is_file()]  # a link to /dev/null is none
+    return [unit, *in_order] if unit else []
+
+
+def _command(unit: Mapping[str, list[str]], plane: ControlPlane) -> list[str]:
+    """The words of ExecStart after ``server``."""
+    words = _split(unit["ExecStart"][-1], plane) if unit["ExecStart"] else []
+    return words[words.index("server") + 1 :] if "server" in words else []
+
+
+def _environment(unit: Mapping[str, list[str]], plane: ControlPlane, system: System) -> dict[str, str]:
+    """``NAME=value`` of the unit, and of the files that it names, which win."""
+    words = [word for line in unit["Environment"] for word in _split(line, plane)]
+    found = {name: value for name, _, value in (word.partition("=") for word in words)}
+    for name in unit["EnvironmentFile"]:
         try:
-            lines = (system.root / name).read_text(errors="replace").splitlines()
+            lines = _path(name, plane, system).read_text(errors="replace").splitlines()
         except (FileNotFoundError, NotADirectoryError):
             continue
         pairs = (line.strip().partition("=") for line in lines if "=" in line and not line.lstrip().startswith("#"))
         found |= {key.removeprefix("export ").strip(): value.strip().strip("'\"") for key, _, value in pairs}
     return {name: value for name, value in found.items() if name.startswith(("K3S_", "RKE2_"))}
+
+
+def _path(name: str, plane: ControlPlane, system: System) -> Path:
+    """Of an EnvironmentFile: ``-`` before it allows that it is missing; the install scripts write ``%N`` for the
+    unit's name."""
+    words = {"%%": "%", "%n": f"{plane.service}.service", "%N": plane.service, "%p": plane.service}
+    return system.root / re.sub("%[%nNp]", lambda found: words[found[0]], name.removeprefix("-")).lstrip("/")
+
+
+def _split(text: str, plane: ControlPlane) -> list[str]:
+    """Words of a unit, of which none is said in the error: they may be secret. Raises ``UsageError``."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UsageError(
+            f"the unit {plane.service} cannot be read: {error}",
+            hint=f"See `systemctl cat {plane.service}`. Nothing was changed.",
+        ) from error
 
 
 @dataclass(frozen=True)

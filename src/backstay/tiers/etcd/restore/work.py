@@ -21,7 +21,14 @@ from backstay.tiers.etcd.restore.ledger import Ledger
 from backstay.tiers.etcd.restore.services import Service, System, in_use
 
 READY, REPLACE = "ready", "replace"  # steps: what undoing needs is noted; the restored database is in place
-SHORT_LIVED = {"events", "events.events.k8s.io", "leases", "masterleases", "(other)"}  # they come and go by themselves
+SHORT_LIVED = {  # they come and go by themselves
+    "events",
+    "events.events.k8s.io",
+    "leases",
+    "masterleases",
+    "peerserverleases",
+    "(other)",
+}
 RENAMED = {"nodes": "minions", "services": "services/specs", "endpoints": "services/endpoints"}
 GONE_EARLY = 3  # polls in a row that see a service down before it is given up
 
@@ -212,7 +219,15 @@ def _counted(work: Work, names: Iterable[str]) -> dict[str, int]:
     """Live keys of each resource. Raises ``SourceError``."""
     answering = [endpoint for endpoint, _ in _answering(work.plane, work.system)]
     with EtcdClient((answering or list(work.plane.endpoints))[0], work.plane.tls) as client:
-        return {name: client.count(prefix_of(name, work.plane.prefix)) for name in names}
+        return {name: _count(client, name, work.plane.prefix) for name in names}
+
+
+def _count(client: EtcdClient, name: str, prefix: str) -> int:
+    """Keys below that of the resource, and a key that is one by itself: ``/registry/health``, which kine makes, is
+    counted by its name too (``census.resource``)."""
+    below = prefix_of(name, prefix)
+    alone = {below[:-1], f"{prefix.rstrip('/')}/{name}".encode()}
+    return client.count(below) + sum(client.get(key) is not None for key in alone)
 
 
 def prefix_of(resource: str, prefix: str) -> bytes:
