@@ -103,6 +103,22 @@ def test_one_that_is_down_is_taken_out_by_the_others(tmp_path, reachable):
         assert keys(second) == stored(source)
 
 
+def test_the_restored_server_is_rolled_back_last(made, reachable):
+    first, other, source, plan, journal = made
+    reachable(first, other)
+    with pytest.raises(RestoreError, match="server-2 joined the restored cluster, and would take the old") as caught:
+        restoring(first, plan, journal).undo()
+    assert "Run `backstay etcd rejoin --rollback` on server-2 first" in caught.value.hint
+    assert voters(first) == ["server-1", "server-2"]
+    assert keys(first) == stored(source)
+    assert rejoin(other, unfinished(other.plane)).undo().ok
+    assert restoring(first, plan, journal).undo().ok
+    other.systemctl("start", "k3s")
+    first.wait_healthy()
+    assert voters(first) == ["server-1", "server-2"]
+    assert keys(first) != stored(source)
+
+
 def test_a_restored_cluster_that_was_given_up_is_left_by_hand(made):
     """The first waits for the other as it was, and until then does not answer: it may as well be down for a while."""
     first, other, _, plan, journal = made

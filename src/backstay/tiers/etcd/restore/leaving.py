@@ -18,6 +18,8 @@ from backstay.tiers.etcd.restore import members
 from backstay.tiers.etcd.restore.fetch import members_in
 from backstay.tiers.etcd.restore.services import DATABASE, System
 
+ASKED_SECONDS = 2.0  # one question, of many, to a member that may be about to end
+
 
 def leave(plane: ControlPlane, system: System, before: Path) -> None:
     """Take this server's member out of the cluster whose database is in its place now: by itself where etcd here
@@ -45,8 +47,10 @@ def leave(plane: ControlPlane, system: System, before: Path) -> None:
             return
         except (BackstayError, OSError) as error:
             why.append(error.message if isinstance(error, BackstayError) else str(error))
-        if own and system.wait_until(partial(_is_removed, database, own), system.patience.answer):
-            return
+        if own:
+            system.wait_until(partial(_is_settled, endpoint, plane, database, own), system.patience.undo)
+            if _is_removed(database, own):
+                return
     raise RestoreError(
         f"{plane.node} is a member of the restored cluster, as {name}, and could not be taken out of it: "
         f"{'; '.join(dict.fromkeys(why))}",
@@ -55,6 +59,15 @@ def leave(plane: ControlPlane, system: System, before: Path) -> None:
         f"delete node {plane.node}`, or etcdctl), then run this again. Is the restored cluster given up? Then stop "
         f"{plane.service}, move {plane.db_dir} away and {before} in its place, and run this again.",
     )
+
+
+def _is_settled(endpoint: str, plane: ControlPlane, database: Path, own: Member) -> bool:
+    """Whether it is known what came of it: the database says that it was removed, or etcd answers that it was not."""
+    if _is_removed(database, own):
+        return True
+    with suppress(BackstayError, OSError), EtcdClient(endpoint, plane.tls) as client:
+        return any(member.id == own.id for member in client.members(seconds=ASKED_SECONDS))
+    return False
 
 
 def _is_removed(database: Path, own: Member) -> bool:

@@ -18,7 +18,7 @@ from backstay.tiers.etcd.restore.machine import check_machine
 from backstay.tiers.etcd.restore.modes import ASIDE, MANIFESTS, RESET
 from backstay.tiers.etcd.restore.plain import Aside, Plain
 from backstay.tiers.etcd.restore.rancher import Rancher, is_astray
-from backstay.tiers.etcd.restore.services import System, end_left_running
+from backstay.tiers.etcd.restore.services import DATABASE, System, end_left_running
 from backstay.tiers.etcd.restore.settings import read_settings
 from backstay.tiers.etcd.restore.work import READY, REPLACE, Way, Work, compare, healthy, wait_healthy
 
@@ -70,6 +70,8 @@ class Restore:
         state = "nothing had been stopped"
         if work.is_done(READY):
             untouched = way.is_untouched()
+            if not untouched:
+                self._require_alone()
             if not untouched or is_astray(work.plane):
                 way.stop()
             if not untouched:
@@ -153,6 +155,20 @@ class Restore:
             raise RestoreError(
                 f"etcd still answers on {listed(up)}, and would go on with the old state beside the restored one",
                 hint=f"Stop it on {listed(up)} first: {work.details['stop_others']}. Then run this again.",
+            )
+
+    def _require_alone(self) -> None:
+        """Servers that joined the restored cluster, and are up, would take the old database for a part of it."""
+        work, database = self._work, self._work.plane.etcd_dir / DATABASE
+        if self._mode != RESET or not work.is_done(REPLACE) or not database.exists():
+            return
+        live = members.look(work.plane, work.system)
+        joined = live.others if live.status else members.others_in(fetch.members_in(database), work.plane)
+        if up := members.answering(joined, work.plane, work.system):
+            raise RestoreError(
+                f"{listed(up)} joined the restored cluster, and would take the old database for a part of it",
+                hint=f"Run `backstay etcd rejoin --rollback` on {listed(up)} first, then this again. Nothing was "
+                "changed.",
             )
 
     def _put_in_place(self, proven: Proven) -> None:
