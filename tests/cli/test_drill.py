@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from backstay.core.errors import Interrupted
 from tests.cli.databases import configure
 
 
@@ -118,3 +119,21 @@ def test_one_that_cannot_be_done_is_a_failure_with_its_reason(cli, wiki):
     assert ran.code == 1
     assert "PostgreSQL 9" in ran.err
     assert "Traceback" not in ran.err
+
+
+def test_ctrl_c_ends_the_whole_command(cli, postgres18, sample_database, monkeypatch):
+    """Also in the drill of a tier that makes an error of it, which says what is left."""
+    names = [sample_database(postgres18, "wiki") for _ in range(2)]
+    configure(cli, postgres18, *names)
+    assert cli.run("backup", *names).code == 0
+    drilled = []
+
+    def interrupted(_context, _plan, backup, _progress):
+        drilled.append(backup.id)
+        raise Interrupted("the drill was interrupted")
+
+    monkeypatch.setattr("backstay.jobs.drill.run", interrupted)
+    ran = cli.run("drill", "--all")
+    assert ran.code == 130
+    assert "error: the drill was interrupted" in ran.err
+    assert len(drilled) == 1

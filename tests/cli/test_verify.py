@@ -1,5 +1,6 @@
 """``backstay verify``: what is in the store against what its manifest promises."""
 
+import re
 import time
 
 import pytest
@@ -75,6 +76,10 @@ def test_damage_is_13_whatever_else_is_well(cli, made, level):
     assert f"error: postgres/{name}@{stamp} is NOT {level}: " in ran.err
     assert "hint: Do not rely on it." in ran.err
     assert cli.run("verify", name, "--level", level).code == 13
+    assert re.search(rf"^  level +NOT {level}, .* by verify$", cli.run("show", name).out, re.MULTILINE)
+    assert f"  NOT {level}  " in cli.run("list", name).out
+    listed = cli.run("list", "--json").document
+    assert [one["id"] for one in listed if one["refuted_at"]] == [f"postgres/{name}@{stamp}"]
 
 
 def test_without_the_identity_is_12(cli, postgres18, made):

@@ -250,13 +250,27 @@ class TestStart:
         assert apps.start(SHOP, {"deployment/web": 2}, wait=True) == []
         assert cluster.changed == []
 
-    def test_one_that_is_gone_does_not_keep_the_others_down(self, cluster, apps):
+    def test_one_that_is_gone_is_told_of_and_nothing_to_try_again(self, cluster, apps):
         cluster.deployment(replicas=0)
-        with pytest.raises(RestoreError) as caught:
-            apps.start(SHOP, {"deployment/gone": 1, "deployment/web": 2}, wait=True)
+        late = apps.start(SHOP, {"deployment/gone": 1, "deployment/web": 2}, wait=True)
+        assert late == ["deployment/gone is not there any more"]
         assert cluster.changed == [("deployments", "web", {"replicas": 2})]
-        assert caught.value.message == ("deployment/gone could not be started again: cannot get deployments.apps gone")
-        assert caught.value.hint == "By hand: kubectl -n shop scale deployment/gone --replicas=1."
+
+    def test_a_cluster_that_goes_away_between_two(self, cluster, apps, monkeypatch):
+        """Those that were started before are not to be started by hand."""
+        for name in ("a", "b", "c"):
+            cluster.deployment(name, replicas=0)
+        get = cluster.get
+
+        def away(resource, name, namespace=""):
+            return get(resource, name, namespace) if name == "a" else unreachable()
+
+        monkeypatch.setattr(cluster, "get", away)
+        with pytest.raises(RestoreError, match="deployment/b and deployment/c could not be started again") as caught:
+            apps.start(SHOP, {f"deployment/{name}": 2 for name in ("a", "b", "c")}, wait=True)
+        assert cluster.changed == [("deployments", "a", {"replicas": 2})]
+        assert commands(SHOP, {"deployment/b": 2, "deployment/c": 2}) in caught.value.hint
+        assert "deployment/a" not in caught.value.hint
 
     def test_a_cluster_that_does_not_answer(self):
         with pytest.raises(RestoreError, match="deployment/web and cronjob/report could not be started") as caught:

@@ -7,6 +7,7 @@ from datetime import datetime
 from backstay.catalog.catalog import Catalog
 from backstay.catalog.fetch import Problem
 from backstay.catalog.find import Listing, find
+from backstay.catalog.proofs import standing
 from backstay.core.errors import ConfigError, Denied, StoreMissing, Unavailable
 from backstay.core.model import Backup, Finding, Proof, Severity, Target, TierKind
 
@@ -69,12 +70,19 @@ class Catalogs:
         self, *, problem: Problem | None = None, unreachable: Unreachable | None = None
     ) -> dict[tuple[str, str], Proof]:
         """By name of the store and backup id, the proof that stands (see proofs.py)."""
-        levels: dict[tuple[str, str], Proof] = {}
+        return {
+            (name, backup_id): proof
+            for name, proofs in self.proofs(problem=problem, unreachable=unreachable)
+            for backup_id, proof in standing(proofs).items()
+        }
+
+    def proofs(
+        self, *, problem: Problem | None = None, unreachable: Unreachable | None = None
+    ) -> Iterator[tuple[str, list[Proof]]]:
+        """The proofs in each store, with its name."""
         for catalog in self:
             with _reaching(catalog, unreachable):
-                found = catalog.proofs.levels(problem=problem)
-                levels |= {(catalog.name, backup_id): proof for backup_id, proof in found.items()}
-        return levels
+                yield catalog.name, list(catalog.proofs.read(problem=problem))
 
     def find(self, text: str, *, unreachable: Unreachable | None = None) -> Backup:
         """The backup that people mean by ``text``; the target's own store is preferred when several have it.

@@ -42,8 +42,8 @@ def finding_fields(finding: Finding) -> dict[str, Any]:
     return {"severity": finding.severity.value, "code": finding.code, "message": finding.message}
 
 
-def backup_fields(backup: Backup, proof: Proof | None) -> dict[str, Any]:
-    """A backup in a list."""
+def backup_fields(backup: Backup, proof: Proof | None, against: Proof | None) -> dict[str, Any]:
+    """A backup in a list, with the proof that stands and the check that has found it bad."""
     rows, tables = rows_and_tables(backup.contents)
     point = backup.point_in_time
     return {
@@ -62,13 +62,16 @@ def backup_fields(backup: Backup, proof: Proof | None) -> dict[str, Any]:
         "objects": objects_of(backup.contents),
         "level": level_of(proof).word,
         "proven_at": exact_time(proof.at) if proof else None,
+        "refuted_at": exact_time(against.at) if against else None,
     }
 
 
-def backup_document(backup: Backup, proofs: list[Proof], standing: Proof | None) -> dict[str, Any]:
+def backup_document(
+    backup: Backup, proofs: list[Proof], standing: Proof | None, against: Proof | None
+) -> dict[str, Any]:
     """All there is to know of one backup: its manifest, where it is, and its proofs, oldest first."""
     return {
-        **backup_fields(backup, standing),
+        **backup_fields(backup, standing, against),
         "manifest": manifest.fields(backup),
         "proofs": [proof_fields(proof) for proof in proofs],
     }

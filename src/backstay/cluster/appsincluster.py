@@ -74,25 +74,30 @@ class AppsInCluster:
                 self._wait_until_ended(stopped, told)
 
     def start(self, namespace: str, replicas: Mapping[str, int], *, wait: bool) -> Sequence[str]:
-        """See ``Apps.start``. One that something else has started is left as it is."""
+        """See ``Apps.start``. One that something else has started is left as it is; one that is gone is told of."""
         wanted = {app: count for app, count in replicas.items() if count}
-        failed = {}
+        started, gone, failed = list[str](), list[str](), dict[str, str]()
         for app, count in wanted.items():
             try:
                 one = workload(self._connect(), namespace, app)
                 if not one.count(one.look()):
                     one.scale(count)
+                started.append(app)
+            except ObjectNotFound:
+                gone.append(app)
             except (ClusterError, ConfigError) as error:
                 failed[app] = error.message
                 if isinstance(error, ClusterUnreachable | ConfigError):
-                    failed = {**dict.fromkeys(wanted, error.message), **failed}
+                    left = [other for other in wanted if other not in {*started, *gone, *failed}]
+                    failed |= dict.fromkeys(left, error.message)
                     break
         if failed:
             raise RestoreError(
                 f"{listed(list(failed))} could not be started again: {'; '.join(dict.fromkeys(failed.values()))}",
                 hint=f"By hand: {commands(namespace, {app: wanted[app] for app in failed})}.",
             )
-        return self._wait_until_ready(namespace, list(wanted)) if wait else ()
+        late = self._wait_until_ready(namespace, started) if wait and started else []
+        return [*(f"{app} is not there any more" for app in gone), *late]
 
     def _allowed(self, namespace: str, apps: Sequence[str]) -> list[tuple[Workload, Object]]:
         """Each as it is now. Raises as ``Apps.require`` does."""

@@ -21,8 +21,9 @@ def lacks(resource: str, body: Object) -> str:
     if resource == "daemonsets.apps":
         wanted, have = int(status.get("desiredNumberScheduled") or 0), int(status.get("numberReady") or 0)
     else:
-        wanted = replicas_of(body)
-        have = min(int(status.get("readyReplicas") or 0), int(status.get("updatedReplicas") or 0))
+        wanted, have = replicas_of(body), int(status.get("readyReplicas") or 0)
+        if _replaces_all(body):
+            have = min(have, int(status.get("updatedReplicas") or 0))
     if not is_seen(body):
         return "its controller has not looked at it"
     return "" if have >= wanted else f"{format_count(have)} of {format_count(wanted)} ready"
@@ -32,6 +33,13 @@ def replicas_of(body: Object) -> int:
     """How many pods a workload is to have."""
     given = at(body, "spec").get("replicas")
     return 1 if given is None else int(given)
+
+
+def _replaces_all(body: Object) -> bool:
+    """Whether its controller brings every pod up to date by itself, now."""
+    strategy = at(body, "spec", "updateStrategy")  # of a StatefulSet
+    held_back = strategy.get("type") == "OnDelete" or at(strategy, "rollingUpdate").get("partition")
+    return not (held_back or at(body, "spec").get("paused"))
 
 
 def is_seen(body: Object) -> bool:

@@ -7,6 +7,8 @@ from tests.tiers.objects import fake_cluster as fakes
 from tests.tiers.objects.restoring import Restoring, stored
 
 SELECTOR = {"matchLabels": {"app": "web"}}
+ALL_READY = {"observedGeneration": 2, "readyReplicas": 3, "updatedReplicas": 1}  # two of them as they were before
+HELD_BACK = {"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}
 
 
 def with_status(status, generation=2, **spec):
@@ -24,6 +26,10 @@ def with_status(status, generation=2, **spec):
         ("deployments.apps", with_status({"observedGeneration": 2, "updatedReplicas": 2}, replicas=2), "0 of 2 ready"),
         ("deployments.apps", with_status({"observedGeneration": 1}, replicas=0), "its controller has not looked at it"),
         ("statefulsets.apps", with_status({"observedGeneration": 2, "readyReplicas": 1}), "0 of 1 ready"),
+        ("statefulsets.apps", with_status(ALL_READY, replicas=3, updateStrategy={"type": "OnDelete"}), ""),
+        ("statefulsets.apps", with_status(ALL_READY, replicas=3, updateStrategy=HELD_BACK), ""),
+        ("statefulsets.apps", with_status(ALL_READY, replicas=3, updateStrategy={"rollingUpdate": {}}), "1 of 3 ready"),
+        ("deployments.apps", with_status(ALL_READY, replicas=3, paused=True), ""),
         (
             "daemonsets.apps",
             with_status({"observedGeneration": 2, "desiredNumberScheduled": 3, "numberReady": 1}),

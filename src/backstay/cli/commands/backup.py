@@ -129,7 +129,7 @@ class _Run:
         with self.session.progress(str(target)) as progress:
             backup = job.run(self.app.context, target, progress, announce, self._tell_cleaned)
         taken = self.session.clock() - started
-        output.line("result", **backup_fields(backup, None), duration_seconds=seconds(taken))
+        output.line("result", **backup_fields(backup, None, None), duration_seconds=seconds(taken))
         output.result(words.done_line(backup, found.get("size_bytes"), taken))
         for warning in backup.warnings:
             output.warn(f"{backup.id}: {warning}")

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from backstay.app import App
 from backstay.catalog.catalogs import UNREACHABLE
+from backstay.catalog.proofs import standing
 from backstay.cli import values
 from backstay.cli.elsewhere import own_snapshot_fields, own_snapshots_table
 from backstay.cli.help import command
@@ -19,6 +20,7 @@ from backstay.cli.words import STATES
 from backstay.core.errors import BackstayError, CatalogError, Incomplete, UsageError
 from backstay.core.model import Backup, Finding, Level, Proof, Target, TierKind
 from backstay.core.units import counted, format_age, format_count, format_size
+from backstay.jobs.refuted import refuted
 
 if TYPE_CHECKING:
     from backstay.tiers.etcd.elsewhere import OwnSnapshot
@@ -85,7 +87,7 @@ def list_(
         found.read(app, filters, chosen)
         own = _own_snapshots(app, filters, chosen, session)
     if session.output.as_json:
-        listed = [backup_fields(backup, found.proof(backup)) for backup in found.backups]
+        listed = [backup_fields(backup, found.proof(backup), found.against(backup)) for backup in found.backups]
         session.output.document([*listed, *map(own_snapshot_fields, own)])
     elif found.backups:
         rows = [found.row(backup) for backup in found.backups]
@@ -117,6 +119,8 @@ class _Found:
     session: Session
     backups: list[Backup] = field(default_factory=list)
     problems: list[BackstayError] = field(default_factory=list)
+    proofs: dict[tuple[str, str], Proof] = field(default_factory=dict)
+    refuted: dict[tuple[str, str], Proof] = field(default_factory=dict)
     stores: int = 0
 
     def read(self, app: App, filters: Filters, target: Target | None) -> None:
@@ -125,9 +129,10 @@ class _Found:
         catalogs = app.context.catalogs
         self.stores = len(list(catalogs))
         several = self.stores > 1  # the only one there is ends the command with its own error
-        self.proofs: dict[tuple[str, str], Proof] = catalogs.levels(
-            problem=self._damaged, unreachable=(lambda _: None) if several else None
-        )
+        unreachable = (lambda _: None) if several else None
+        for store, proofs in catalogs.proofs(problem=self._damaged, unreachable=unreachable):
+            self.proofs |= {(store, backup_id): proof for backup_id, proof in standing(proofs).items()}
+            self.refuted |= {(store, backup_id): proof for backup_id, proof in refuted(proofs).items()}
         found = catalogs.backups(
             target,
             tier=filters.tier,
@@ -145,11 +150,15 @@ class _Found:
         """The proof that stands for a backup."""
         return self.proofs.get((backup.store, backup.id))
 
+    def against(self, backup: Backup) -> Proof | None:
+        """The check that has found a backup bad."""
+        return self.refuted.get((backup.store, backup.id))
+
     def row(self, backup: Backup) -> Row:
         """One line of the table."""
         rows, tables = rows_and_tables(backup.contents)
         proof, now = self.proof(backup), self.session.now()
-        level = level_of(proof)
+        level, against = level_of(proof), self.against(backup)
         return (
             backup.id,
             format_age(backup.started_at, now),
@@ -157,7 +166,7 @@ class _Found:
             format_size(backup.size_bytes),
             _held(backup.contents, rows),
             format_count(tables) if tables is not None else "-",
-            Cell(level.word, LEVEL_STYLES.get(level)),
+            Cell(f"NOT {against.level.word}", Style.BAD) if against else Cell(level.word, LEVEL_STYLES.get(level)),
             format_age(proof.at, now) if proof else "-",
             backup.store,
         )

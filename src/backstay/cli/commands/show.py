@@ -14,6 +14,7 @@ from backstay.cli.table import Column, pairs, table
 from backstay.cli.words import contents_words
 from backstay.core.model import Backup, Proof, State
 from backstay.core.units import counted, format_count, format_duration, format_size, format_time
+from backstay.jobs.refuted import refuted
 
 TABLES_SHOWN = 12
 ARTIFACTS_SHOWN = 12  # the largest
@@ -42,11 +43,11 @@ def show(
         every = [proof for proof in catalog.proofs.read(found.target) if proof.backup_id == found.id]
         url = catalog.store.describe()
     proofs = sorted(every, key=lambda proof: proof.at)
-    stands = standing(proofs).get(found.id)
+    stands, against = standing(proofs).get(found.id), refuted(proofs).get(found.id)
     if session.output.as_json:
-        session.output.document(backup_document(found, proofs, stands))
+        session.output.document(backup_document(found, proofs, stands, against))
         return 0
-    blocks = [_facts(found, stands, url), _tables(found, session.output)]
+    blocks = [_facts(found, stands, against, url), _tables(found, session.output)]
     blocks += [_list("Left out", found.omissions), _list("Warnings", found.warnings)]
     blocks += [_artifacts(found, session.output), _proofs(proofs), _by_hand(found)]
     text = "\n\n".join(block for block in blocks if block)
@@ -54,12 +55,14 @@ def show(
     return 0
 
 
-def _facts(backup: Backup, proof: Proof | None, url: str) -> str:
+def _facts(backup: Backup, proof: Proof | None, against: Proof | None, url: str) -> str:
     taken = backup.finished_at - backup.started_at
     state = "foreign: written by something else" if backup.state is State.FOREIGN else backup.state.value
     times = f"{format_time(backup.started_at)}, in {format_duration(taken)}"
     level = level_of(proof).word
     proven = f"{level}, {format_time(proof.at)} by {proof.kind}" if proof else f"{level}, not read back yet"
+    if against:
+        proven = f"NOT {against.level.word}, {format_time(against.at)} by {against.kind}"
     entries = [
         ("state", state),
         ("level", proven),
