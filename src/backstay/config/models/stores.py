@@ -109,7 +109,7 @@ class ObjectLock(Model):
 
 
 class LifecycleRule(Model):
-    """A rule the bucket itself applies; `backstay render terraform` writes it."""
+    """A rule that the bucket itself applies."""
 
     prefix: KeyPrefix = Field(
         default="",
@@ -180,7 +180,7 @@ class Store(Model):
     )
     storage_class: StorageClass = Field(
         default="STANDARD",
-        description="The class artifacts are written in; `backstay report cost` says when another pays.",
+        description="The class artifacts are written in.",
     )
     tags: Mapping[Text, str] = Field(
         default_factory=dict,
