@@ -282,7 +282,13 @@ def test_a_key_is_recorded_before_it_may_be_written():
     assert intent.keys == ("a/one", "a/two")
 
 
-@pytest.mark.parametrize("key", ["backstay/v1/format.json", "Backstay/x", "../etc/passwd", "/a", "a//b", "", "a\nb"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("backstay/v1/format.json", "Backstay/x", "../etc/passwd", "/a", "a//b", "", "a\nb"),
+        pytest.param("a\ud800", id="no text"),
+    ],
+)
 def test_a_key_that_no_artifact_may_have_is_not_promised(key):
     store = DictStore()
     intent = make_catalog(store).begin(CARDBOARD, STAMP)

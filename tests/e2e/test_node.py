@@ -33,7 +33,8 @@ time.sleep(300)
 
 
 def test_a_pod_runs_and_its_log_is_read(node, node_namespace):
-    done = run(node, node_namespace, pod("hello", "echo hello from $(hostname); echo and more >&2; exit 3"))
+    said = "echo hello from $(hostname); sleep 1; echo and more >&2; exit 3"  # two pipes keep no order of their own
+    done = run(node, node_namespace, pod("hello", said))
     assert done["status"]["phase"] == "Failed"
     assert done["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 3
     assert node.log(node_namespace, "hello") == "hello from hello\nand more\n"

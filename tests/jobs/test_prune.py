@@ -152,6 +152,23 @@ def test_what_something_else_has_removed_protects_nothing_and_is_said():
     assert again.targets[0].entries[1].reasons[-1] == "its last check found it bad"
 
 
+@pytest.mark.parametrize(
+    "later",
+    [[], [(Level.RESTORED, False)], [(Level.STORED, False), (Level.STORED, True)]],
+    ids=["alone", "and its drill", "and a shallow one that was cleared"],
+)
+def test_one_that_a_check_found_bad_takes_no_place_whatever_comes_after(later):
+    stocked = Stocked([settings(CARDBOARD, keep=KeepPolicy(count=1))])
+    good, bad = stocked.daily(2)
+    for minutes, (level, ok) in enumerate([(Level.READABLE, False), *later]):
+        stocked.prove(bad, level, ok=ok, at=NOW - timedelta(minutes=10 - minutes))
+    pruned(stocked)
+    assert good.stamp in stocked.ids()
+    stocked.prove(bad, Level.READABLE, at=NOW)
+    pruned(stocked)
+    assert stocked.ids() == [bad.stamp]
+
+
 def test_partial_ones_go_when_a_complete_one_is_newer():
     stocked = Stocked([settings(CARDBOARD, keep=KeepPolicy(count=1))])
     stocked.backup(THREE - 3 * DAY, state=State.PARTIAL)

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterable
 
-from backstay.core.model import Proof
+from backstay.core.model import Level, Proof
 
 
 def refuted(proofs: Iterable[Proof]) -> dict[str, Proof]:
-    """For each backup id the newest failed check that no later one, as deep or deeper, has cleared."""
-    failed: dict[str, Proof] = {}
+    """For each backup id the failed check that no later one, as deep or deeper, has cleared: of several the one of the
+    lowest level, which says the most against it."""
+    failed: dict[str, dict[Level, Proof]] = {}
     for proof in sorted(proofs, key=lambda proof: proof.at):
-        held = failed.get(proof.backup_id)
-        if not proof.ok:
-            failed[proof.backup_id] = proof
-        elif held is not None and proof.level >= held.level:
-            del failed[proof.backup_id]
-    return failed
+        held = failed.setdefault(proof.backup_id, {})
+        if proof.ok:
+            failed[proof.backup_id] = {level: kept for level, kept in held.items() if level > proof.level}
+        else:
+            held[proof.level] = proof
+    return {backup_id: held[min(held)] for backup_id, held in failed.items() if held}

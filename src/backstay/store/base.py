@@ -101,6 +101,7 @@ def check_key(key: str) -> str:
         or any(part in {"", ".", ".."} for part in parts)
         or "\\" in key
         or any(ord(character) < 32 or ord(character) == 127 for character in key)
+        or any("\ud800" <= character < "\udc80" or "\udcff" < character <= "\udfff" for character in key)  # no text
         or len(key.encode("utf-8", "surrogateescape")) > MAX_KEY_BYTES
     )
     if bad:

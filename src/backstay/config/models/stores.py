@@ -44,7 +44,8 @@ StorageClass = Literal[
 def check_store_url(url: str) -> str:
     """``s3://bucket/folder`` or ``file:///path``. Raises ``ValueError``, which never repeats credentials."""
     scheme, separator, rest = url.partition("://")
-    if "@" in rest.split("/")[0]:
+    before = rest.partition("/")[0]  # a secret may have a slash, so that the '@' comes only after it
+    if "@" in before or (":" in before and "@" in rest):
         raise ValueError("must not hold credentials: remove what stands before the '@' and set `credentials`")
     if scheme == "s3" and separator:
         bucket, _, prefix = rest.partition("/")
