@@ -62,7 +62,7 @@ def test_find_looks_in_every_store_and_prefers_the_targets_own(catalogs):
 
 def test_a_store_that_cannot_be_reached_is_an_error_that_names_it(catalogs, stores):
     break_store(stores["main"])
-    for look in (lambda: list(catalogs.backups()), lambda: catalogs.find("dnd"), catalogs.levels):
+    for look in (lambda: list(catalogs.backups()), lambda: catalogs.find("dnd"), lambda: list(catalogs.proofs())):
         with pytest.raises(Unavailable, match="store main cannot be reached: no answer") as raised:
             look()
         assert raised.value.hint == "is it running?"
@@ -73,11 +73,11 @@ def test_or_is_told_and_the_others_are_still_read(catalogs, stores):
     told = []
     assert {backup.store for backup in catalogs.backups(unreachable=told.append)} == {"second"}
     assert catalogs.find(f"cardboard@{OLD}", unreachable=told.append).store == "second"
-    assert catalogs.levels(unreachable=told.append) == {}
+    assert list(catalogs.proofs(unreachable=told.append)) == [("second", [])]
     assert [finding.message for finding in told] == ["store main cannot be reached: no answer"] * 3
 
 
-def test_levels_say_in_which_store(catalogs):
+def test_proofs_say_in_which_store(catalogs):
     proof = Proof(f"postgres/dnd@{STAMP}", Level.RESTORED, True, NOW, 6.0, kind="drill")
     catalogs.named("second").proofs.write(proof, DND, STAMP)
-    assert catalogs.levels() == {("second", f"postgres/dnd@{STAMP}"): proof}
+    assert dict(catalogs.proofs()) == {"main": [], "second": [proof]}

@@ -106,9 +106,9 @@ def test_levels_by_backup_with_a_cache_read_each_proof_once(tmp_path):
         kept.write(proof(Level.STORED, kind="verify"), CARDBOARD, STAMP)
         kept.write(proof(), CARDBOARD, RUN)
         kept.write(proof(backup_id=f"postgres/dnd@{STAMP}"), DND, RUN)
-        assert kept.levels() == {ID: proof(), f"postgres/dnd@{STAMP}": proof(backup_id=f"postgres/dnd@{STAMP}")}
+        assert standing(kept.read()) == {ID: proof(), f"postgres/dnd@{STAMP}": proof(backup_id=f"postgres/dnd@{STAMP}")}
         store.requests.clear()
-        assert kept.levels()[ID].level is Level.RESTORED
+        assert standing(kept.read())[ID].level is Level.RESTORED
         assert [verb for verb, _ in store.requests] == ["list"]
 
 

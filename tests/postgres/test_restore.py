@@ -92,7 +92,7 @@ def test_what_came_back_is_what_was_there(kind, damage, dump_format, postgres18,
     assert differences(before, print_of(postgres18, name)) == []
     kept = [f"{name}__before_{outcome.facts['kept'].rpartition('__before_')[2]}"] if damage == "altered" else []
     assert names_like(postgres18, name) == [name, *kept]
-    assert world.context.catalogs.levels()["main", made.id].level is Level.RESTORED
+    assert world.proven(made).level is Level.RESTORED
 
 
 @pytest.mark.parametrize("dump_format", FORMATS)
@@ -180,7 +180,7 @@ class TestWaysToAsk:
             query = "SELECT indexdef FROM pg_indexes WHERE schemaname || '.' || tablename = %s ORDER BY 1"
             indexes = session.execute(query, (table,)).fetchall()
             assert indexes == live.execute(query, (table,)).fetchall()
-        assert ("main", made.id) not in world.context.catalogs.levels()  # part of a backup proves no backup
+        assert world.proven(made) is None  # part of a backup proves no backup
 
     def test_a_table_that_is_not_there(self, shop):
         _, world, made = shop
@@ -207,7 +207,7 @@ class TestWaysToAsk:
         assert names_like(postgres18, name) == [name]
         fresh = world.listed(name)[-1]
         assert fresh.contents["tables"]["public.written_later"]["rows"] == 1
-        assert world.context.catalogs.levels()["main", fresh.id].level is Level.READABLE
+        assert world.proven(fresh).level is Level.READABLE
 
     @pytest.mark.parametrize("dump_format", FORMATS)
     def test_roles_that_are_missing_are_made_or_mapped(self, dump_format, postgres18, fresh_database, tmp_path):
@@ -373,7 +373,7 @@ class TestLiveDataIsSafe:
         outcome = world.restore(made)
         assert not outcome.ok  # exit code 3
         assert [one.message for one in outcome.findings if one.code == "restore.not_ready"] == world.apps.late
-        assert world.context.catalogs.levels()["main", made.id].level is Level.RESTORED
+        assert world.proven(made).level is Level.RESTORED
 
     def test_in_place_drops_nothing_while_apps_run(self, postgres18, wiki):
         name, world, made = wiki

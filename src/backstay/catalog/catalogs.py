@@ -7,7 +7,6 @@ from datetime import datetime
 from backstay.catalog.catalog import Catalog
 from backstay.catalog.fetch import Problem
 from backstay.catalog.find import Listing, find
-from backstay.catalog.proofs import standing
 from backstay.core.errors import ConfigError, Denied, StoreMissing, Unavailable
 from backstay.core.model import Backup, Finding, Proof, Severity, Target, TierKind
 
@@ -66,20 +65,10 @@ class Catalogs:
                     target, tier=tier, since=since, until=until, foreign=foreign, problem=problem
                 )
 
-    def levels(
-        self, *, problem: Problem | None = None, unreachable: Unreachable | None = None
-    ) -> dict[tuple[str, str], Proof]:
-        """By name of the store and backup id, the proof that stands (see proofs.py)."""
-        return {
-            (name, backup_id): proof
-            for name, proofs in self.proofs(problem=problem, unreachable=unreachable)
-            for backup_id, proof in standing(proofs).items()
-        }
-
     def proofs(
         self, *, problem: Problem | None = None, unreachable: Unreachable | None = None
     ) -> Iterator[tuple[str, list[Proof]]]:
-        """The proofs in each store, with its name."""
+        """The proofs in each store, after its name; ``standing`` and ``refuted`` say what they come to."""
         for catalog in self:
             with _reaching(catalog, unreachable):
                 yield catalog.name, list(catalog.proofs.read(problem=problem))

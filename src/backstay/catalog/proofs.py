@@ -35,10 +35,6 @@ class Proofs:
         infos = (info for info, _ in self._list(target))
         yield from fetch(self._store, infos, _decode, cache=self._cache, problem=problem)
 
-    def levels(self, target: Target | None = None, *, problem: Problem | None = None) -> dict[str, Proof]:
-        """For each backup id the proof of the highest level that still stands; see ``standing``."""
-        return standing(self.read(target, problem=problem))
-
     def forget(self, target: Target, backup_stamps: Container[str]) -> int:
         """Remove the proofs of backups of ``target`` that are removed themselves; returns how many."""
         infos = (info for info, _ in self._list(target))

@@ -5,7 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backstay.cli.output import Output
-from backstay.core.errors import BackstayError, Incomplete, LeaseHeld, ObjectiveBreached, VerificationFailed
+from backstay.core.errors import (
+    BackstayError,
+    Incomplete,
+    Interrupted,
+    LeaseHeld,
+    ObjectiveBreached,
+    VerificationFailed,
+)
 
 
 @dataclass
@@ -19,7 +26,9 @@ class Tally:
     late: int = 0
 
     def failed(self, error: BackstayError) -> None:
-        """Tell it now, and remember it."""
+        """Tell it now, and remember it. Raises it where it is the end of the whole command, and not of one target."""
+        if isinstance(error, Interrupted):
+            raise error
         self.failures.append(error)
         self.output.error(error)
 

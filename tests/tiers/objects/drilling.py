@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from backstay.catalog.proofs import standing
 from backstay.core.model import NoProgress, TierKind
 from backstay.jobs import drill
 from backstay.tiers.objects.drill import spaces
@@ -51,7 +52,8 @@ class InCluster(Drilling):
 
     def level(self, made):
         """What the store says of a backup."""
-        proof = self.context.catalogs.holding(made).proofs.levels(made.target).get(made.id)
+        proofs = self.context.catalogs.holding(made).proofs.read(made.target)
+        proof = standing(proofs).get(made.id)
         return proof and proof.level
 
     def spaces(self):

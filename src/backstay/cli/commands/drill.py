@@ -11,7 +11,7 @@ from backstay.cli.failures import Tally
 from backstay.cli.help import command
 from backstay.cli.jsonview import outcome_fields, plan_fields
 from backstay.cli.session import Given, Session
-from backstay.core.errors import BackstayError, DrillFailed, Interrupted, UsageError, VerificationFailed
+from backstay.core.errors import BackstayError, DrillFailed, UsageError, VerificationFailed
 from backstay.core.model import Backup, Level, Outcome, Severity, TierKind
 from backstay.core.units import format_duration
 from backstay.jobs import drill as job
@@ -65,8 +65,6 @@ def drill(
         for name in names:
             try:
                 tally.late += _one(session, app, name, in_cluster=in_cluster, dry_run=dry_run)
-            except Interrupted:
-                raise  # of the whole command, not of this target
             except BackstayError as error:
                 tally.failed(error)
     if dry_run:
