@@ -115,11 +115,11 @@ def _finish(context: Context, plan: Plan, backup: Backup, place: Place, journal:
         journal.close(JournalState.DONE, outcome.message)
         _prove(context, plan, backup, outcome)
     except StoreError as error:  # which the cluster that was restored may serve itself
-        words = f"what was restored stays, but that it was could not be recorded: {error.message}"
-        unrecorded = Finding(
-            Severity.WARNING, f"{words}. `--resume` does, once the store answers", "restore.unrecorded"
+        words = (
+            f"what was restored stays, but that it was could not be recorded: {error.message}. Once the store answers, "
+            "`backstay status` says whether `--resume` has to"
         )
-        return replace(outcome, findings=(*outcome.findings, unrecorded))
+        return replace(outcome, findings=(*outcome.findings, Finding(Severity.WARNING, words, "restore.unrecorded")))
     return outcome
 
 
