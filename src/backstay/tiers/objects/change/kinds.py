@@ -12,7 +12,7 @@ import msgspec
 from backstay.cluster.base import Object
 from backstay.cluster.parts import at, items
 from backstay.tiers.objects.change.clean import annotations_of, drop_keys
-from backstay.tiers.objects.names import CLAIMS
+from backstay.tiers.objects.names import CLAIMS, CRDS, NAMESPACES, VOLUMES, WEBHOOKS
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 POD_TEMPLATE_HASH = "pod-template-hash"  # on what a Deployment has made
@@ -181,12 +181,11 @@ _CHANGES: dict[str, Callable[[Object], None]] = {
     "pods": _pod,
     "jobs.batch": _job,
     CLAIMS: _claim,
-    "persistentvolumes": _volume,
+    VOLUMES: _volume,
     "serviceaccounts": _account,
     "secrets": _secret,
-    "namespaces": _namespace,
-    "validatingwebhookconfigurations.admissionregistration.k8s.io": _webhooks,
-    "mutatingwebhookconfigurations.admissionregistration.k8s.io": _webhooks,
-    "customresourcedefinitions.apiextensions.k8s.io": _definition,
+    NAMESPACES: _namespace,
+    **dict.fromkeys(WEBHOOKS, _webhooks),
+    CRDS: _definition,
     "clusterroles.rbac.authorization.k8s.io": _cluster_role,
 }

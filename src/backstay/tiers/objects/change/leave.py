@@ -11,7 +11,7 @@ from typing import Protocol
 from backstay.cluster.base import Object
 from backstay.cluster.parts import at, controller_of
 from backstay.tiers.objects.change.clean import annotations_of, labels_of
-from backstay.tiers.objects.names import SNAPSHOTS
+from backstay.tiers.objects.names import APISERVICES, SNAPSHOTS
 
 OF_THE_MOMENT = "a state of the moment"
 OF_THE_NODES = "nodes report it themselves"
@@ -181,7 +181,7 @@ _BY_ITSELF: dict[str, Callable[[Object], str]] = {
     "endpointslices.discovery.k8s.io": _endpoint_slice,
     "secrets": _secret,
     "configmaps": _config_map,
-    "apiservices.apiregistration.k8s.io": _api_service,
+    APISERVICES: _api_service,
     "priorityclasses.scheduling.k8s.io": _priority_class,
     "flowschemas.flowcontrol.apiserver.k8s.io": _flow,
     "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": _flow,

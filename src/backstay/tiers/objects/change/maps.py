@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from backstay.cluster.base import Object
 from backstay.cluster.parts import at, items
-from backstay.tiers.objects.names import CRDS, VOLUMES
+from backstay.tiers.objects.names import APISERVICES, CLAIMS, CRDS, NAMESPACES, VOLUMES, WEBHOOKS
 
 POD_TEMPLATES = {  # where a kind has its pod template
     "deployments.apps": ("spec", "template"),
@@ -19,16 +19,10 @@ POD_TEMPLATES = {  # where a kind has its pod template
 }
 _WITH_REPLICAS = frozenset({"deployments.apps", "statefulsets.apps", "replicasets.apps", "replicationcontrollers"})
 _BINDINGS = frozenset({"rolebindings.rbac.authorization.k8s.io", "clusterrolebindings.rbac.authorization.k8s.io"})
-_WEBHOOKS = frozenset(
-    {
-        "validatingwebhookconfigurations.admissionregistration.k8s.io",
-        "mutatingwebhookconfigurations.admissionregistration.k8s.io",
-    }
-)
 _REFERENCES = {
     VOLUMES: ("spec", "claimRef"),
     CRDS: ("spec", "conversion", "webhook", "clientConfig", "service"),
-    "apiservices.apiregistration.k8s.io": ("spec", "service"),
+    APISERVICES: ("spec", "service"),
 }
 _CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 NOWHERE = "backstay.io/scaled-to-zero"  # a node label that no node has: a DaemonSet with this selector has no pods
@@ -40,7 +34,7 @@ def map_namespaces(resource: str, body: Object, mapping: Mapping[str, str]) -> N
     if not mapping:
         return
     metadata = body["metadata"]
-    if resource == "namespaces":
+    if resource == NAMESPACES:
         metadata["name"] = mapping.get(metadata["name"], metadata["name"])
     elif metadata.get("namespace") in mapping:
         metadata["namespace"] = mapping[metadata["namespace"]]
@@ -53,7 +47,7 @@ def _references(resource: str, body: Object) -> list[Object]:
     """The parts of an object that name another in a namespace."""
     if resource in _BINDINGS:
         return items(body, "subjects")
-    if resource in _WEBHOOKS:
+    if resource in WEBHOOKS:
         return [at(hook, "clientConfig", "service") for hook in items(body, "webhooks")]
     path = _REFERENCES.get(resource)
     return [at(body, *path)] if path else []
@@ -63,7 +57,7 @@ def map_storage_classes(resource: str, body: Object, mapping: Mapping[str, str])
     """Of claims, volumes and the claim templates of StatefulSets."""
     if not mapping:
         return
-    if resource in {"persistentvolumeclaims", "persistentvolumes"}:
+    if resource in {CLAIMS, VOLUMES}:
         _map_class(body, mapping)
     elif resource == "statefulsets.apps":
         for template in items(body, "spec", "volumeClaimTemplates"):

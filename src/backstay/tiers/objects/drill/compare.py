@@ -12,7 +12,7 @@ from backstay.core.model import Finding, Severity
 from backstay.core.units import counted, format_count
 from backstay.tiers.objects.archive.spooled import Spooled
 from backstay.tiers.objects.difference import Change, Difference, against_cluster
-from backstay.tiers.objects.names import CRDS
+from backstay.tiers.objects.names import APISERVICES, CRDS
 from backstay.tiers.objects.restore.request import Options
 from backstay.tiers.objects.settings import Schedule, World
 
@@ -31,7 +31,7 @@ BY_THE_SERVER = (
     ("leases.coordination.k8s.io", "kube-system", "apiserver-*"),
     ("flowschemas.flowcontrol.apiserver.k8s.io", "", "*"),
     ("prioritylevelconfigurations.flowcontrol.apiserver.k8s.io", "", "*"),
-    ("apiservices.apiregistration.k8s.io", "", "*"),
+    (APISERVICES, "", "*"),
 )
 
 # Their controllers take them back themselves (change/transform.py), and none runs in a scratch control plane.

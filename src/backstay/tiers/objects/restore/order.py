@@ -8,7 +8,7 @@ workloads after these, quotas when what they count is there, and last whatever c
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from backstay.tiers.objects.names import CLAIMS, CRDS, NAMESPACES
+from backstay.tiers.objects.names import APISERVICES, CLAIMS, CRDS, NAMESPACES, WEBHOOKS
 
 FIRST = (
     CRDS,
@@ -46,13 +46,12 @@ LATE = (
 )
 GUARDS = frozenset(
     {
-        "apiservices.apiregistration.k8s.io",
+        APISERVICES,
         "validatingadmissionpolicies.admissionregistration.k8s.io",
         "validatingadmissionpolicybindings.admissionregistration.k8s.io",
         "mutatingadmissionpolicies.admissionregistration.k8s.io",
         "mutatingadmissionpolicybindings.admissionregistration.k8s.io",
-        "validatingwebhookconfigurations.admissionregistration.k8s.io",
-        "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+        *WEBHOOKS,
     }
 )
 REST = "other kinds"
