@@ -71,7 +71,7 @@ def list_(
 ) -> int:
     """List the backups in every store, newest first. LEVEL is how far a backup is proven: written,
     stored (bytes and sha256 equal), readable (decrypted, parsed, counted), restored (by a drill or in
-    earnest); PROVEN is when. Dumps that other
+    earnest); NOT before it where a check has found the backup bad. PROVEN is when. Dumps that other
     tools left under the same names are marked foreign: nothing is known of what they should hold.
 
     Examples:
